@@ -1,0 +1,88 @@
+"""What custody has seen: volumes, jobs on them, and the catalogue of titles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from telarchy.custody.catalogue import Catalogue
+
+
+class VolumeState(StrEnum):
+    """What stands at a media root now. Only `Mounted`, `ReadOnly` and `New` say anything about titles."""
+
+    NEW = "New"  # readable, never had a sentinel that we know of
+    MOUNTED = "Mounted"  # the sentinel is the one we know
+    READ_ONLY = "ReadOnly"  # as Mounted; nothing can be written
+    MISSING = "Missing"  # no sentinel, or no folder, where there was one
+    WRONG_ID = "WrongId"  # another volume's sentinel
+    CONFLICT = "Conflict"  # the same volume id is seen in two places
+    UNKNOWN = "Unknown"  # not looked at yet, or its host does not answer
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    """A job folder on a volume: an action under way, staged, ended, or left over.
+
+    action:   id of the action it was started for
+    state:    Running | Staged | Failed | Lost   (Lost: neither running nor ended, e.g. after a power cut)
+    """
+
+    action: str
+    verb: str
+    title: str
+    state: str
+    bytes: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class TrashSeen:
+    """A folder in a volume's trash; `age` in seconds by the holder's own clock."""
+
+    entry: str
+    age: float
+
+
+@dataclass(frozen=True)
+class VolumeSeen:
+    """One media root as last seen.
+
+    id:        the sentinel id that belongs here ("" while New)
+    found:     the sentinel id that was found, when it is another
+    scanned:   seconds since the epoch of the last finished scan, None if never
+    removed:   titles moved to trash or quarantine within the last 24 h (for the mass-change brake)
+    """
+
+    host: str
+    root: str
+    path: str
+    id: str = ""
+    found: str = ""
+    state: VolumeState = VolumeState.UNKNOWN
+    message: str = ""
+    free: int | None = None
+    total: int | None = None
+    scanned: float | None = None
+    jobs: tuple[JobSeen, ...] = ()
+    trash: tuple[TrashSeen, ...] = ()
+    removed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Name of the volume in the catalogue: its id, or `host/root` while it has none."""
+        return self.id or f"{self.host}/{self.root}"
+
+
+@dataclass(frozen=True)
+class CustodySeen:
+    """Custody's section of the Observation.
+
+    volumes:  by `VolumeSeen.key`
+    fenced:   why this controller may not write ("" when it may): another one holds the lease
+    """
+
+    catalogue: Catalogue
+    volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
+    fenced: str = ""

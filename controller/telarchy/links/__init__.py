@@ -1,0 +1,1 @@
+"""How a host is reached, and typed clients of what runs there."""
