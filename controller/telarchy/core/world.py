@@ -33,5 +33,7 @@ class World:
         return sorted(found, key=lambda resource: resource.metadata.name)
 
     @classmethod
-    def from_resources(cls, resources: Iterable[Resource], *, revision: str = "", namespace: str = "default") -> World:
+    def from_resources(
+        cls, resources: Iterable[Resource], *, revision: str = "", namespace: str = "default"
+    ) -> World:
         return cls({resource.ref: resource for resource in resources}, revision=revision, namespace=namespace)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from telarchy.core.action import Action
-from telarchy.resources.quantities import format_bytes
+from telarchy.core.words import format_bytes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,40 @@
+"""Numbers as a person reads them."""
+
+from __future__ import annotations
+
+
+def format_bytes(count: float) -> str:
+    """`1.2 GiB`; exact below 1 KiB."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} PiB"
+
+
+def format_span(seconds: float) -> str:
+    """`45s`, `12m`, `3h05m`, `6d`: the two largest units at most."""
+    left = max(0, round(seconds))
+    if left < 60:
+        return f"{left}s"
+    if left < 3600:
+        return f"{left // 60}m{left % 60:02d}s" if left < 600 and left % 60 else f"{left // 60}m"
+    if left < 86400:
+        return f"{left // 3600}h{left % 3600 // 60:02d}m" if left % 3600 // 60 else f"{left // 3600}h"
+    return (
+        f"{left // 86400}d{left % 86400 // 3600}h"
+        if left < 864000 and left % 86400 // 3600
+        else f"{left // 86400}d"
+    )
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """`1 title`, `2 titles`, `3 copies`."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def listing(names: list[str] | tuple[str, ...], most: int = 5) -> str:
+    """`a, b and 3 more`."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

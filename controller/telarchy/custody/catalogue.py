@@ -1,0 +1,343 @@
+"""Which titles lie on which volumes: columns of numbers, so that a million titles are counted in a blink.
+
+A volume's holdings are parallel numpy arrays sorted by title id; names live in `TitleNames`; the files of a
+title are read one title at a time from `Manifests` (a table in the store). Titles whose holders do not agree
+are few and need their files to be understood, so those manifests stay in memory as `irregular`.
+
+The catalogue is evidence and a cache: everything in it but the digests can be seen again on the hosts.
+It changes only between rounds, by the observing side; `version` and `changed_since` let a census follow.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from telarchy.custody.manifest import (
+    FileSeen,
+    Manifest,
+    carry_digests,
+    content_number,
+    fingerprint_number,
+)
+from telarchy.custody.names import TitleNames
+from telarchy.custody.titles import TitlePatterns
+
+DAMAGED = 1  # flag: some file fails its digest
+IS_FILE = 2  # flag: the title is a file, not a folder
+
+REMEMBERED_CHANGES = 10_000
+
+
+class Manifests(Protocol):
+    """Where the files of titles are kept, by volume and title id."""
+
+    def get(self, volume: str, title: int) -> Manifest: ...
+    def put(self, volume: str, title: int, manifest: Manifest) -> None: ...
+    def drop(self, volume: str, title: int) -> None: ...
+    def rename(self, old: str, new: str) -> None: ...
+
+
+class ManifestsInMemory:
+    """For plans without a store, and for tests."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, int], Manifest] = {}
+
+    def get(self, volume: str, title: int) -> Manifest:
+        return self._held.get((volume, title), ())
+
+    def put(self, volume: str, title: int, manifest: Manifest) -> None:
+        self._held[volume, title] = manifest
+
+    def drop(self, volume: str, title: int) -> None:
+        self._held.pop((volume, title), None)
+
+    def rename(self, old: str, new: str) -> None:
+        for volume, title in [key for key in self._held if key[0] == old]:
+            self._held[new, title] = self._held.pop((volume, title))
+
+
+ROW = np.dtype(
+    [
+        ("title", np.int32),
+        ("files", np.int32),
+        ("bytes", np.int64),
+        ("fingerprint", np.uint64),
+        ("content", np.uint64),
+        ("since", np.int64),  # first seen here, seconds since the epoch
+        ("verified", np.int64),  # oldest reading among its files, 0 if any was never read
+        ("flags", np.uint8),
+    ]
+)
+"""One copy: a title on a volume."""
+
+
+@dataclass(frozen=True, eq=False)
+class Holdings:
+    """What one volume holds: columns of equal length, sorted by title id. Never changed in place."""
+
+    title: npt.NDArray[np.int32]
+    files: npt.NDArray[np.int32]
+    bytes: npt.NDArray[np.int64]
+    fingerprint: npt.NDArray[np.uint64]
+    content: npt.NDArray[np.uint64]
+    since: npt.NDArray[np.int64]
+    verified: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.uint8]
+
+    @classmethod
+    def from_rows(cls, rows: npt.NDArray[np.void]) -> Holdings:
+        return cls(*(np.ascontiguousarray(rows[name]) for name in ROW.names or ()))
+
+    @classmethod
+    def empty(cls) -> Holdings:
+        return cls.from_rows(np.zeros(0, ROW))
+
+    def __len__(self) -> int:
+        return len(self.title)
+
+    def row(self, title: int) -> int | None:
+        """Position of a title, None when it is not here."""
+        at = int(np.searchsorted(self.title, title))
+        return at if at < len(self.title) and self.title[at] == title else None
+
+    def with_rows(self, rows: Mapping[int, tuple[int, ...] | None]) -> Holdings:
+        """A new one with these titles set (rows without the title id) or, for None, gone."""
+        names = ROW.names or ()
+        columns = {name: getattr(self, name) for name in names}
+        ids = np.fromiter(sorted(rows), np.int32, len(rows))
+        keep = ~np.isin(self.title, ids, assume_unique=True)
+        added = [(title, *row) for title, row in sorted(rows.items()) if row is not None]
+        fresh = np.array(added, ROW)
+        where = np.searchsorted(columns["title"][keep], fresh["title"])
+        return Holdings(*(np.insert(columns[name][keep], where, fresh[name]) for name in names))
+
+
+def _row(manifest: Manifest, since: int) -> tuple[int, ...]:
+    flags = DAMAGED if any(one.damaged for one in manifest) else 0
+    if manifest[0].path == "":
+        flags |= IS_FILE
+    return (
+        len(manifest),
+        sum(one.size for one in manifest),
+        fingerprint_number(manifest),
+        content_number(manifest),
+        since,
+        int(min(one.verified_at for one in manifest)),
+        flags,
+    )
+
+
+class Catalogue:
+    """All copies that were seen, by volume key (the sentinel id, or `host/root` while there is none)."""
+
+    def __init__(
+        self,
+        *,
+        names: TitleNames | None = None,
+        holdings: Mapping[str, Holdings] | None = None,
+        manifests: Manifests | None = None,
+        patterns: TitlePatterns | None = None,
+    ) -> None:
+        self.names = names or TitleNames()
+        self.holdings: dict[str, Holdings] = dict(holdings or {})
+        self.manifests: Manifests = manifests or ManifestsInMemory()
+        self.patterns = patterns or TitlePatterns(())
+        self.irregular: dict[int, dict[str, Manifest]] = {}
+        self.version = 0  # moves with every change
+        self.shape = 0  # moves when volumes or patterns come and go: whoever counts starts anew
+        self.unsaved: set[str] = set()
+        self._changes: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_CHANGES)
+        for title in self._disagreeing():
+            self._refresh_irregular(title)
+
+    # --- reading ---------------------------------------------------------------------------------------------
+
+    def changed_since(self, version: int) -> set[int] | None:
+        """Ids of titles changed after `version`; None when that is too long ago to tell."""
+        if version == self.version:
+            return set()
+        if not self._changes or self._changes[0][0] > version + 1:
+            return None
+        return {title for moment, title in self._changes if moment > version}
+
+    def manifest(self, volume: str, title: str) -> Manifest:
+        """The files of a title on a volume; () when it is not there."""
+        number = self.names.find(title)
+        held = self.holdings.get(volume)
+        if number is None or held is None or held.row(number) is None:
+            return ()
+        return self.manifests.get(volume, number)
+
+    def titles_on(self, volume: str) -> Iterator[str]:
+        held = self.holdings.get(volume)
+        for number in [] if held is None else held.title.tolist():
+            yield self.names.name(number)
+
+    def holders(self, title: int) -> dict[str, int]:
+        """Volume key -> row of the title there."""
+        found = {}
+        for volume, held in self.holdings.items():
+            at = held.row(title)
+            if at is not None:
+                found[volume] = at
+        return found
+
+    # --- writing: only by the observing side, between rounds ---------------------------------------------------
+
+    def set_patterns(self, patterns: TitlePatterns) -> None:
+        """Take new floors' patterns; every known title is marked again."""
+        if patterns != self.patterns:
+            self.patterns = patterns
+            self.names.mark_all(patterns)
+            self._reshape()
+
+    def add_volume(self, volume: str) -> None:
+        if volume not in self.holdings:
+            self.holdings[volume] = Holdings.empty()
+            self._reshape()
+
+    def drop_volume(self, volume: str) -> None:
+        """Forget a volume that is no longer declared. What lies on it is untouched, and is seen again if it returns."""
+        held = self.holdings.pop(volume, None)
+        if held is not None:
+            for title in held.title.tolist():
+                self.manifests.drop(volume, title)
+                self.irregular.pop(title, None)
+            self.unsaved.add(volume)
+            for title in self._disagreeing():
+                self._refresh_irregular(title)
+            self._reshape()
+
+    def rename_volume(self, old: str, new: str) -> None:
+        """A root got its sentinel: what was seen under its provisional key belongs to the id from now on."""
+        if old == new or old not in self.holdings:
+            return
+        self.holdings[new] = self.holdings.pop(old)
+        self.manifests.rename(old, new)
+        for by_volume in self.irregular.values():
+            if old in by_volume:
+                by_volume[new] = by_volume.pop(old)
+        self.unsaved |= {old, new}
+        self._reshape()
+
+    def replace_volume(self, volume: str, titles: Mapping[str, Manifest], now: float) -> set[str]:
+        """A full scan of a volume. Digests of unchanged files are kept. Returns the titles that changed."""
+        self.add_volume(volume)
+        held = self.holdings[volume]
+        gone = {self.names.name(number) for number in held.title.tolist()} - titles.keys()
+        changed: dict[str, Manifest | None] = dict.fromkeys(gone)
+        for title, manifest in titles.items():
+            number = self.names.find(title)
+            at = None if number is None else held.row(number)
+            if at is None or number is None or not _same_files(self.manifests.get(volume, number), manifest):
+                changed[title] = manifest
+        self.patch_volume(volume, changed, now)
+        return set(changed)
+
+    def patch_volume(self, volume: str, changed: Mapping[str, Manifest | None], now: float) -> None:
+        """Only these titles changed (None or (): gone)."""
+        self.add_volume(volume)
+        if not changed:
+            return
+        held = self.holdings[volume]
+        rows: dict[int, tuple[int, ...] | None] = {}
+        for title, manifest in changed.items():
+            number = self.names.intern(title, self.patterns)
+            at = held.row(number)
+            if not manifest:
+                if at is not None:
+                    rows[number] = None
+                    self.manifests.drop(volume, number)
+                continue
+            before = self.manifests.get(volume, number) if at is not None else ()
+            kept = carry_digests(before, tuple(sorted(manifest, key=lambda one: one.path)))
+            since = int(held.since[at]) if at is not None else int(now)
+            rows[number] = _row(kept, since)
+            self.manifests.put(volume, number, kept)
+        self._set(volume, rows)
+
+    def record_digests(
+        self, volume: str, title: str, digests: Mapping[str, str], damaged: Collection[str], at: float
+    ) -> None:
+        """Files were read. `damaged` ones keep the digest that was recorded as the good one."""
+        manifest = self.manifest(volume, title)
+        if not manifest:
+            return
+        read: list[FileSeen] = []
+        for one in manifest:
+            if one.path in damaged:
+                read.append(replace(one, damaged=True, verified_at=at))
+            elif one.path in digests:
+                read.append(replace(one, sha256=digests[one.path], verified_at=at, damaged=False))
+            else:
+                read.append(one)
+        number = self.names.intern(title, self.patterns)
+        held = self.holdings[volume]
+        row = held.row(number)
+        since = int(held.since[row]) if row is not None else int(at)
+        self.manifests.put(volume, number, tuple(read))
+        self._set(volume, {number: _row(tuple(read), since)})
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _set(self, volume: str, rows: Mapping[int, tuple[int, ...] | None]) -> None:
+        if not rows:
+            return
+        self.holdings[volume] = self.holdings[volume].with_rows(rows)
+        self.unsaved.add(volume)
+        self.version += 1
+        for title in rows:
+            self._changes.append((self.version, title))
+            self._refresh_irregular(title)
+
+    def _reshape(self) -> None:
+        self.shape += 1
+        self.version += 1
+        self._changes.clear()
+
+    def _refresh_irregular(self, title: int) -> None:
+        rows = self.holders(title)
+        prints, contents, damaged = set(), set(), False
+        for volume, at in rows.items():
+            held = self.holdings[volume]
+            prints.add(int(held.fingerprint[at]))
+            contents.add(int(held.content[at]))
+            damaged = damaged or bool(held.flags[at] & DAMAGED)
+        if len(prints) > 1 or len(contents - {0}) > 1 or damaged:
+            self.irregular[title] = {volume: self.manifests.get(volume, title) for volume in rows}
+        else:
+            self.irregular.pop(title, None)
+
+    def _disagreeing(self) -> Iterable[int]:
+        """Ids of titles whose holders differ, or of which some copy is damaged. One pass over the columns."""
+        count = len(self.names)
+        first = np.zeros(count, np.uint64)
+        content = np.zeros(count, np.uint64)
+        odd = np.zeros(count, bool)
+        for held in self.holdings.values():
+            ids = held.title
+            seen = first[ids]
+            odd[ids] |= (seen != 0) & (seen != held.fingerprint)
+            first[ids] = held.fingerprint
+            known = content[ids]
+            odd[ids] |= (known != 0) & (held.content != 0) & (known != held.content)
+            content[ids] = np.where(held.content != 0, held.content, known)
+            odd[ids] |= (held.flags & DAMAGED) != 0
+        found: list[int] = np.flatnonzero(odd).tolist()
+        return found
+
+
+def _same_files(before: Manifest, now: Manifest) -> bool:
+    if len(before) != len(now):
+        return False
+    now = tuple(sorted(now, key=lambda one: one.path))
+    return all(
+        (a.path, a.size, a.mtime_ns) == (b.path, b.size, b.mtime_ns) for a, b in zip(before, now, strict=True)
+    )

@@ -1,0 +1,172 @@
+"""The catalogue on disk: `<state>/catalogue.sqlite`. A cache of what the hosts can show again, and the digests.
+
+Columns are stored as they lie in memory, so that a cold start reads a million titles in the time it takes to
+read the file. When it cannot be read it is set aside and the hosts are scanned anew; what is lost then are the
+recorded digests, and the next verification records them afresh.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from telarchy.custody.catalogue import ROW, Catalogue, Holdings
+from telarchy.custody.manifest import Manifest, decode, encode
+from telarchy.custody.names import CHUNK, TitleNames
+from telarchy.custody.titles import TitlePatterns
+from telarchy.errors import StoreError
+
+FILE = "catalogue.sqlite"
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS volume (key TEXT PRIMARY KEY, titles INTEGER NOT NULL, columns BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS name_chunk (number INTEGER PRIMARY KEY, names BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS manifest (
+  volume TEXT NOT NULL, title INTEGER NOT NULL, files BLOB NOT NULL, PRIMARY KEY (volume, title)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL);
+"""
+
+
+class CatalogueFile:
+    """One open catalogue file. `lost` says in plain words what could not be read, "" if nothing."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.lost = ""
+        if read_only and not path.exists():
+            self._connection = sqlite3.connect(":memory:")
+            self._connection.executescript(_TABLES)
+            return
+        try:
+            self._connection = self._connect()
+        except sqlite3.DatabaseError as trouble:
+            if read_only:
+                raise StoreError(f"{path} cannot be read: {trouble}") from trouble
+            aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
+            path.replace(aside)
+            self.lost = (
+                f"{path.name} was corrupt ({trouble}) and lies now as {aside.name}: recorded digests are lost and "
+                "will be taken anew; the copies on the hosts are untouched"
+            )
+            self._connection = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.read_only:
+            connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, check_same_thread=False)
+        else:
+            connection = sqlite3.connect(self.path, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        if version > SCHEMA_VERSION:
+            connection.close()
+            raise StoreError(
+                f"{self.path} was written by a newer Telarchy (catalogue version {version}, this one reads "
+                f"{SCHEMA_VERSION}): use that version, or another --state folder"
+            )
+        if not self.read_only:
+            connection.executescript(_TABLES)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.commit()
+        connection.execute("SELECT count(*) FROM volume").fetchone()
+        return connection
+
+    def load(self) -> Catalogue:
+        """The whole catalogue. Raises StoreError where a column does not have the length it should."""
+        chunks = [
+            bytes(row[0]) for row in self._connection.execute("SELECT names FROM name_chunk ORDER BY number")
+        ]
+        meta = dict(self._connection.execute("SELECT key, value FROM meta"))
+        marks = np.frombuffer(zlib.decompress(meta["marks"]), np.int16) if "marks" in meta else None
+        sets = [frozenset(one) for one in json.loads(meta["mark_sets"])] if "mark_sets" in meta else []
+        patterns = json.loads(meta["patterns"]) if "patterns" in meta else {"select": [], "exclude": []}
+        holdings = {}
+        for key, titles, columns in self._connection.execute("SELECT key, titles, columns FROM volume"):
+            holdings[key] = _unpack(key, titles, columns)
+        return Catalogue(
+            names=TitleNames(chunks, marks, sets),
+            holdings=holdings,
+            manifests=ManifestTable(self._connection),
+            patterns=TitlePatterns(patterns["select"], patterns["exclude"]),
+        )
+
+    def save(self, catalogue: Catalogue) -> None:
+        """Write what changed since the last save, in one transaction."""
+        if self.read_only:
+            return
+        names = catalogue.names
+        for index in range(names.dirty_from // CHUNK, -(-len(names) // CHUNK)):
+            self._connection.execute(
+                "INSERT OR REPLACE INTO name_chunk VALUES (?, ?)", (index, names.chunk(index))
+            )
+        names.dirty_from = len(names)
+        for key in catalogue.unsaved:
+            held = catalogue.holdings.get(key)
+            if held is None:
+                self._connection.execute("DELETE FROM volume WHERE key = ?", (key,))
+                self._connection.execute("DELETE FROM manifest WHERE volume = ?", (key,))
+            else:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO volume VALUES (?, ?, ?)", (key, len(held), _pack(held))
+                )
+        catalogue.unsaved.clear()
+        select, exclude = sorted(catalogue.patterns.select), sorted(catalogue.patterns.exclude)
+        for key, value in (
+            ("marks", zlib.compress(names.marks.tobytes(), 1)),
+            ("mark_sets", json.dumps([sorted(one) for one in names.mark_sets])),
+            ("patterns", json.dumps({"select": select, "exclude": exclude})),
+        ):
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self._connection.commit()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class ManifestTable:
+    """`Manifests` in SQLite; what is put is stored by the next `CatalogueFile.save`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def get(self, volume: str, title: int) -> Manifest:
+        row = self._connection.execute(
+            "SELECT files FROM manifest WHERE volume = ? AND title = ?", (volume, title)
+        ).fetchone()
+        return decode(row[0]) if row else ()
+
+    def put(self, volume: str, title: int, manifest: Manifest) -> None:
+        self._connection.execute(
+            "INSERT OR REPLACE INTO manifest VALUES (?, ?, ?)", (volume, title, encode(manifest))
+        )
+
+    def drop(self, volume: str, title: int) -> None:
+        self._connection.execute("DELETE FROM manifest WHERE volume = ? AND title = ?", (volume, title))
+
+    def rename(self, old: str, new: str) -> None:
+        self._connection.execute("UPDATE OR REPLACE manifest SET volume = ? WHERE volume = ?", (new, old))
+
+
+def _pack(held: Holdings) -> bytes:
+    return b"".join(getattr(held, name).tobytes() for name in ROW.names or ())
+
+
+def _unpack(key: str, titles: int, data: bytes) -> Holdings:
+    if len(data) != titles * ROW.itemsize:
+        raise StoreError(
+            f"the catalogue's columns of volume {key} are cut short: delete {FILE} to have it scanned anew"
+        )
+    columns, at = [], 0
+    for name in ROW.names or ():
+        kind = ROW[name]
+        columns.append(np.frombuffer(data, kind, titles, at))
+        at += titles * kind.itemsize
+    return Holdings(*columns)
