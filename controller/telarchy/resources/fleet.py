@@ -69,7 +69,8 @@ def bandwidth_above_zero() -> Rule:
         "bandwidth-zero",
         "`bandwidth` must be more than zero; to stop all transfers, set `suspend: true`",
         lambda one: one.bandwidth is None or one.bandwidth.bytes > 0,
-        "!has(self.bandwidth) || string(self.bandwidth).matches('[1-9]')",
+        "!has(self.bandwidth) || (type(self.bandwidth) == string"
+        " ? self.bandwidth.matches('^[0-9.]*[1-9]') : self.bandwidth > 0)",
         "bandwidth",
     )
 

@@ -22,13 +22,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     Strict,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from telarchy.resources.rules import Rule, Shaped, broken
 
@@ -129,6 +130,15 @@ class Model(BaseModel):
         if type(self).rules:
             broken(self, type(self).rules)
         return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(schema))
+        if cls.rules:
+            described["x-kubernetes-validations"] = [rule.validation() for rule in cls.rules]
+        return described
 
 
 class Status(Model):

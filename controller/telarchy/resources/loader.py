@@ -1,0 +1,261 @@
+"""Manifests: files and text → resources, and every problem at its place.
+
+All problems are found at once, and one bad manifest never hides the others. What belongs to somebody else
+(a kustomization.yaml, a Secret in the same git folder) is passed over with a warning. A `status` in a
+manifest is ignored: desired state is all a person declares, and `kubectl get -o yaml` prints both.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from telarchy.errors import ConfigError, Problem
+from telarchy.resources.complaints import did_you_mean, problems_of
+from telarchy.resources.meta import API_VERSION, GROUP, VERSION, Kind, Ref, Resource
+from telarchy.resources.registry import KINDS
+from telarchy.resources.yamltext import MAX_FILE_BYTES, Node, Path, Positions, decode, read_documents
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@dataclass(frozen=True)
+class LoadedResource:
+    """A resource, and where its parts stand in which file."""
+
+    resource: Resource
+    file: str
+    positions: Positions
+
+    @property
+    def ref(self) -> Ref:
+        return self.resource.ref
+
+    def problem(self, message: str, path: Path = (), *, rule: str, severity: str = "error") -> Problem:
+        """A finding about this resource, at the value that stands at `path`."""
+        line, column = self.positions.value(path)
+        return Problem(message, self.file, line, column, severity, rule)
+
+
+@dataclass
+class Loaded:
+    """What was read. `problems` has errors and warnings, in the order of the files."""
+
+    resources: list[LoadedResource] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.severity == "warning"]
+
+    def add(self, other: Loaded) -> None:
+        self.resources += other.resources
+        self.problems += other.problems
+
+
+def load_paths(paths: Iterable[str | FilePath]) -> Loaded:
+    """Read files and folders. A folder is walked for YAML and JSON files; hidden ones are passed over.
+
+    Problems name files as the caller spelt them. What cannot be read is a problem, never an exception.
+    """
+    loaded = Loaded()
+    for given in paths:
+        path = FilePath(given)
+        if not path.is_dir():
+            loaded.add(_load_file(path, named=True))
+            continue
+        found = False
+        for file in _manifest_files(path, loaded):
+            found = True
+            loaded.add(_load_file(file, named=False))
+        if not found:
+            message = f"no manifests here (no {', '.join('*' + suffix for suffix in SUFFIXES)} file)"
+            loaded.problems.append(Problem(message, str(given), severity="warning", rule="nothing-found"))
+    return loaded
+
+
+def load_text(text: str | bytes, file: str, *, named: bool = True) -> Loaded:
+    """Read the manifests of one text. `named`: a person pointed at it, so foreign content is an error."""
+    loaded = Loaded()
+    if isinstance(text, str):
+        # the limit is one of bytes, and a lone surrogate would reach the parser
+        text = text.encode("utf-8", "surrogatepass")
+    decoded = decode(text, file)
+    if isinstance(decoded, Problem):
+        loaded.problems.append(decoded)
+        return loaded
+    documents = read_documents(decoded, file)
+    loaded.problems += documents.problems
+    for root in documents.roots:
+        if root.value is None and not root.spelling:
+            continue  # nothing between two `---`
+        _load_document(root, Positions(root), (), file, named, loaded)
+    loaded.problems.sort(key=lambda problem: (problem.line, problem.column))
+    return loaded
+
+
+def resource_from_manifest(manifest: Mapping[str, Any], origin: str = "") -> Resource:
+    """A resource from plain data that a program wrote (the store, the Kubernetes API), status included.
+
+    Raises ConfigError with every problem; `origin` stands in for the file.
+    """
+    kind = KINDS.get(str(manifest.get("kind")))
+    if kind is None or manifest.get("apiVersion") != API_VERSION:
+        raise ConfigError(
+            [Problem(f"not a {API_VERSION} kind: {manifest.get('kind')}", origin, rule="unknown-kind")]
+        )
+    try:
+        return kind.model.model_validate(manifest, by_alias=True, by_name=False)
+    except ValidationError as error:
+        nowhere = Positions(_node_of(manifest))
+        raise ConfigError(list(problems_of(error, kind.model, nowhere, origin))) from None
+
+
+def _node_of(data: Any) -> Node:
+    """Plain data as a node tree without positions, so that the same sentences can be said about it."""
+    from telarchy.resources.yamltext import Entry
+
+    if isinstance(data, Mapping):
+        return Node({str(key): Entry(_node_of(value), 0, 0) for key, value in data.items()}, 0, 0)
+    if isinstance(data, (list, tuple)):
+        return Node([_node_of(value) for value in data], 0, 0)
+    return Node(data, 0, 0, "" if data is None else str(data))
+
+
+def _manifest_files(folder: FilePath, loaded: Loaded) -> Iterator[FilePath]:
+    """The manifest files under a folder, sorted. Linked folders are followed, each once."""
+    visited: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            about = here.stat()
+            if (about.st_dev, about.st_ino) in visited:
+                continue
+            visited.add((about.st_dev, about.st_ino))
+            entries = sorted(here.iterdir())
+        except OSError as error:
+            loaded.problems.append(Problem(_unreadable(error), str(here), rule="unreadable"))
+            continue
+        entries = [entry for entry in entries if not entry.name.startswith(".")]
+        yield from (entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.is_dir())
+        waiting += [entry for entry in reversed(entries) if entry.is_dir()]
+
+
+def _load_file(path: FilePath, *, named: bool) -> Loaded:
+    try:
+        # a pipe with a manifest's name would block for ever, unless a person named it
+        if not named and not stat.S_ISREG(path.stat().st_mode):
+            problem = Problem(
+                "not a regular file; passed over", str(path), severity="warning", rule="not-a-file"
+            )
+            return Loaded(problems=[problem])
+        with path.open("rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        return Loaded(problems=[Problem(_unreadable(error), str(path), rule="unreadable")])
+    return load_text(data, str(path), named=named)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
+
+
+def _load_document(
+    node: Node, positions: Positions, base: Path, file: str, named: bool, loaded: Loaded
+) -> None:
+    """One document, or one item of a List, at `base` within its document."""
+
+    def note(message: str, at: Path, rule: str, severity: str = "error") -> None:
+        line, column = positions.value(base + at)
+        loaded.problems.append(Problem(message, file, line, column, severity, rule))
+
+    if not isinstance(node.value, dict):
+        what = "a list" if isinstance(node.value, list) else "one value"
+        note(f"a manifest is a mapping that begins with `apiVersion:`, not {what}", (), "not-a-mapping")
+        return
+    version, kind_name = (_text(node, name) for name in ("apiVersion", "kind"))
+    if kind_name == "List" and version in ("v1", API_VERSION):
+        items = node.value["items"].node if "items" in node.value else None
+        if items is None or not isinstance(items.value, list):
+            note("a List has `items:`, a list of manifests", (), "list-without-items")
+            return
+        for index, item in enumerate(items.value):
+            _load_document(item, positions, (*base, "items", index), file, named, loaded)
+        return
+    if not version and not kind_name:
+        message = "not a manifest: `apiVersion` and `kind` are missing"
+        note(
+            message if named else f"{message}; passed over",
+            (),
+            "not-a-manifest",
+            "error" if named else "warning",
+        )
+        return
+    kind = _kind(node, version, kind_name, note)
+    if kind is None:
+        return
+    data = node.plain()
+    # desired state only: what the file says about the past is not read
+    data.pop("status", None)
+    try:
+        resource = kind.model.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        loaded.problems += problems_of(error, kind.model, positions, file, base)
+        return
+    if not positions.root.flawed:
+        loaded.resources.append(LoadedResource(resource, file, Positions(node)))
+
+
+def _text(node: Node, name: str) -> str:
+    entry = node.value.get(name)
+    return str(entry.node.spelling) if entry is not None and entry.node.value is not None else ""
+
+
+def _kind(node: Node, version: str, kind_name: str, note: Any) -> Kind | None:
+    """The kind of a document, or None with a note of why there is none."""
+    group, _, number = version.rpartition("/")
+    ours = KINDS.get(kind_name)
+    if not version:
+        if ours is not None or _near(kind_name):
+            note(f"apiVersion is missing; write `apiVersion: {API_VERSION}`", (), "missing-api-version")
+        else:
+            note("apiVersion is missing; passed over", (), "not-a-manifest", "warning")
+        return None
+    if group != GROUP:
+        if ours is not None and ("telarchy" in group or did_you_mean(group, [GROUP])):
+            note(
+                f"apiVersion: `{version}` is not known; write `{API_VERSION}`",
+                ("apiVersion",),
+                "unknown-version",
+            )
+        else:
+            note(
+                f"{kind_name or 'this'} ({version}) is not Telarchy's; passed over", (), "foreign", "warning"
+            )
+        return None
+    if number != VERSION:
+        note(
+            f"apiVersion: `{version}` is not known; write `{API_VERSION}`", ("apiVersion",), "unknown-version"
+        )
+        return None
+    if not kind_name:
+        note(f"kind is missing; it is one of {', '.join(KINDS)}", (), "missing-kind")
+        return None
+    if ours is None:
+        suggestion = did_you_mean(kind_name, list(KINDS)) or f"; known are {', '.join(KINDS)}"
+        note(f"kind: `{kind_name}` is not known{suggestion}", ("kind",), "unknown-kind")
+    return ours
+
+
+def _near(kind_name: str) -> bool:
+    return bool(did_you_mean(kind_name, list(KINDS)))
