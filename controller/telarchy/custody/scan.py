@@ -1,0 +1,177 @@
+"""Looking a volume through: one exec per root, in full or as the difference from the last time.
+
+What cannot be read is unknown and not absent: the titles in it stay in the catalogue as they were last seen.
+That goes for unreadable folders, for errors of the disk, and for a file system that used to be mounted below
+the root and is not now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from telarchy.custody import shell
+from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.listing import ScanAnswer, group, parse_scan, regroup, touched, under
+from telarchy.custody.manifest import Manifest
+from telarchy.custody.titles import TitlePatterns
+from telarchy.errors import ActionFailed
+from telarchy.links.link import Link
+
+SCAN_TIMEOUT = 1800.0
+SHORTEST, LONGEST = 15.0, 600.0  # seconds between two scans when nobody declares it
+TIMES_LAST = 20  # … a scan may take a twentieth of the time
+
+
+@dataclass(frozen=True)
+class ScanMemo:
+    """What has to be known of the last scan for the next one.
+
+    listing:  name of the listing kept on the volume, "" when the next scan must be a full one
+    mounts:   file systems mounted below the root
+    patterns: what titles were made by; when it changes, everything is read anew
+    """
+
+    listing: str = ""
+    mounts: tuple[str, ...] = ()
+    patterns: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"listing": self.listing, "mounts": list(self.mounts), "patterns": self.patterns}
+
+    @classmethod
+    def from_json(cls, value: Any) -> ScanMemo:
+        if not isinstance(value, dict):
+            return cls()
+        return cls(
+            str(value.get("listing", "")), tuple(value.get("mounts", ())), str(value.get("patterns", ""))
+        )
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What a scan brought. `memo` is to be stored after the catalogue was saved, not before."""
+
+    memo: ScanMemo
+    changed: bool
+    full: bool
+    blind: tuple[str, ...] = field(default=())
+    others: int = 0
+
+    @property
+    def message(self) -> str:
+        """What a person should know about what could not be read, "" if nothing."""
+        if not self.blind:
+            return ""
+        if "" in self.blind:
+            return "parts of it could not be read; titles there count as they were last seen"
+        shown = ", ".join(repr(folder) for folder in self.blind[:3])
+        return f"cannot read {shown}{' and more' if len(self.blind) > 3 else ''}; titles there count as last seen"
+
+
+def next_scan_after(duration: float, declared: float | None) -> float:
+    """Seconds from the end of a scan to the next one."""
+    if declared is not None:
+        return declared
+    return min(LONGEST, max(SHORTEST, TIMES_LAST * duration))
+
+
+async def scan(
+    link: Link,
+    path: str,
+    volume_id: str,
+    key: str,
+    catalogue: Catalogue,
+    patterns: TitlePatterns,
+    memo: ScanMemo,
+    now: float,
+    *,
+    leave_trace: bool,
+) -> Scanned:
+    """Scan the volume that stands at `path` into the catalogue under `key`.
+
+    Raises ActionFailed(reason="VolumeGone") when the volume was not there from beginning to end, or when the
+    answer is not whole; the catalogue is then untouched. HostUnreachable comes from the link.
+    """
+    signature = f"{sorted(patterns.select)}"
+    known = memo.listing if memo.patterns == signature else ""
+    following = secrets.token_hex(8) if leave_trace else ""
+    done = await shell.run(
+        link,
+        ("fence", "list", "scan"),
+        [shell.script("batch"), path, volume_id, known, following],
+        within=SCAN_TIMEOUT,
+    )
+    try:
+        answer = await asyncio.to_thread(parse_scan, done.stdout, path)
+    except ValueError as trouble:
+        raise ActionFailed(f"scan of {path} on {link.host}: {trouble}", reason="ScanFailed") from None
+    changed = _take(answer, key, catalogue, patterns, memo, now)
+    blind = _blind(answer, memo)
+    settled = not blind and (answer.listing != "")
+    kept_mounts = set(memo.mounts) & blind if blind else set()
+    return Scanned(
+        ScanMemo(
+            listing=answer.listing if settled else "",
+            mounts=tuple(sorted(answer.mounts | kept_mounts)),
+            patterns=signature,
+        ),
+        changed,
+        not answer.delta,
+        tuple(sorted(blind)),
+        answer.now.others,
+    )
+
+
+def _blind(answer: ScanAnswer, memo: ScanMemo) -> set[str]:
+    """Folders whose contents are unknown now.
+
+    A mount point that lost its file system is an empty folder, or none. Once files are in it, somebody has
+    given up that disk and put the titles there by hand.
+    """
+    blind = set(answer.now.blind)
+    if answer.errors and not blind:
+        blind.add("")
+    for point in set(memo.mounts) - answer.mounts:
+        inside = point + "/"
+        if answer.delta or not any(path.startswith(inside) for path in answer.now.files):
+            blind.add(point)
+    return blind
+
+
+def _take(
+    answer: ScanAnswer,
+    key: str,
+    catalogue: Catalogue,
+    patterns: TitlePatterns,
+    memo: ScanMemo,
+    now: float,
+) -> bool:
+    blind = _blind(answer, memo)
+    if answer.delta:
+        answer.gone = {path for path in answer.gone if not (blind and under(path, blind))}
+        before = {title: catalogue.manifest(key, title) for title in touched(answer, patterns)}
+        changes = regroup(answer, patterns, before)
+        catalogue.patch_volume(key, changes, now)
+        return bool(changes)
+    titles = group(((path, *seen) for path, seen in answer.now.files.items()), patterns)
+    if blind:
+        for title in list(catalogue.titles_on(key)):
+            if under(title, blind):
+                titles[title] = _as_before(
+                    title, catalogue.manifest(key, title), titles.get(title, ()), blind
+                )
+    return bool(catalogue.replace_volume(key, titles, now))
+
+
+def _as_before(title: str, before: Manifest, seen: Manifest, blind: set[str]) -> Manifest:
+    """What was seen of a title, and the files last seen where nothing can be seen now."""
+    paths = {one.path for one in seen}
+    kept = [
+        one
+        for one in before
+        if one.path not in paths and under(f"{title}/{one.path}" if one.path else title, blind)
+    ]
+    return tuple(sorted((*seen, *kept), key=lambda one: one.path))

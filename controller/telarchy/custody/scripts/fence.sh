@@ -1,0 +1,139 @@
+# shellcheck shell=sh disable=SC2034
+# What every script begins with: exit codes, the sentinel, the writer's fence, a lock.
+#
+# POSIX sh only (dash, ash, the sh of BSD and macOS). Names of files are bytes: they travel as arguments or
+# NUL-separated on stdin, never as text of a script.
+set -u
+set -f
+LC_ALL=C
+export LC_ALL
+unset CDPATH
+
+# Exit codes that the controller knows; see custody/shell.py.
+FENCED=70
+GONE=71
+CONFLICT=72
+NO_SPACE=73
+READ_ONLY=74
+CHANGED=75
+NO_TOOL=76
+BUSY=77
+FAILED=78
+
+refuse() { # code, sentence
+    printf '%s\n' "$2" >&2
+    exit "$1"
+}
+
+# sentinel ROOT: set `found` to the volume id written there, or to "".
+sentinel() {
+    found=
+    if [ -L "$1/.telarchy" ] || [ -L "$1/.telarchy/volume" ] || [ ! -f "$1/.telarchy/volume" ]; then
+        return 0
+    fi
+    IFS= read -r found <"$1/.telarchy/volume" 2>/dev/null || :
+    case $found in
+    *'"id"'*) ;;
+    *) found= && return 0 ;;
+    esac
+    found=${found#*'"id"'}
+    found=${found#*'"'}
+    found=${found%%'"'*}
+    case $found in
+    *[!0-9a-f]*) found= ;;
+    esac
+    [ ${#found} -eq 32 ] || found=
+}
+
+# at_volume ROOT ID: go on only if this very volume stands there now.
+at_volume() {
+    sentinel "$1"
+    [ -n "$2" ] || refuse "$GONE" "a volume without a sentinel is never written to"
+    if [ "$found" != "$2" ]; then
+        refuse "$GONE" "volume $2 is not at $1 (found: ${found:-no sentinel})"
+    fi
+}
+
+# holder ROOT: set held_epoch (0 when nobody ever wrote here), held_id, held_name.
+holder() {
+    held_epoch=0 held_id='' held_name=''
+    if [ -f "$1/.telarchy/epoch" ] && [ ! -L "$1/.telarchy/epoch" ]; then
+        IFS=' ' read -r held_epoch held_id held_name <"$1/.telarchy/epoch" || :
+        case $held_epoch in
+        '' | *[!0-9]* | ?????????????????*) held_epoch=0 held_id='' held_name='' ;;
+        esac
+    fi
+}
+
+# claim ROOT EPOCH ID NAME: write the lease file, complete or not at all.
+claim() {
+    printf '%s %s %s\n' "$2" "$3" "$4" >"$1/.telarchy/epoch.$3" &&
+        mv -f "$1/.telarchy/epoch.$3" "$1/.telarchy/epoch"
+}
+
+# fence ROOT EPOCH ID NAME: go on only if nobody with a better right has written here; leave our own mark.
+fence() {
+    holder "$1"
+    if [ "$held_epoch" -gt "$2" ] || { [ "$held_epoch" -eq "$2" ] && [ "$held_id" != "$3" ]; }; then
+        refuse "$FENCED" "controller $held_name ($held_id) holds epoch $held_epoch here, ours is $2"
+    fi
+    if [ "$held_epoch" -lt "$2" ]; then
+        claim "$1" "$2" "$3" "$4" 2>/dev/null || refuse "$READ_ONLY" "$1 cannot be written to"
+    fi
+}
+
+# lock ROOT: one writer script at a time on a volume, until this script ends.
+lock() {
+    if [ ! -w "$1/.telarchy" ] || [ -L "$1/.telarchy/lock" ]; then
+        refuse "$READ_ONLY" "$1 cannot be written to"
+    fi
+    if command -v flock >/dev/null 2>&1; then
+        exec 9>>"$1/.telarchy/lock"
+        flock -w 20 9 || refuse "$BUSY" "another change of $1 is still under way"
+        return 0
+    fi
+    locked=$1/.telarchy/lock.d
+    waited=0
+    until mkdir "$locked" 2>/dev/null; do
+        # Left by a machine that lost power: no script here runs for ten minutes.
+        find "$locked" -prune -mmin +10 -exec rmdir {} \; 2>/dev/null
+        waited=$((waited + 1))
+        [ "$waited" -lt 20 ] || refuse "$BUSY" "another change of $1 is still under way"
+        sleep 1
+    done
+    trap 'rmdir "$locked" 2>/dev/null' EXIT
+}
+
+# writer ROOT ID EPOCH CONTROLLER NAME: the door that every change of a volume goes through.
+writer() {
+    at_volume "$1" "$2"
+    lock "$1"
+    fence "$1" "$3" "$4" "$5"
+    at_volume "$1" "$2"
+}
+
+# plain_path ROOT PATH: no component of PATH is a symbolic link, and all but the last are folders if they exist.
+plain_path() {
+    walked=$1
+    rest=$2/
+    while [ -n "$rest" ]; do
+        walked=$walked/${rest%%/*}
+        rest=${rest#*/}
+        [ ! -L "$walked" ] || refuse "$CONFLICT" "$walked is a symbolic link; nothing is written through it"
+        if [ -n "$rest" ] && [ -e "$walked" ] && [ ! -d "$walked" ]; then
+            refuse "$CONFLICT" "$walked is a file where a folder belongs"
+        fi
+    done
+}
+
+# settle PATH…: the entries of these folders (and what their file system holds, for the first) reach the disk.
+settle() {
+    sync -- "$@" 2>/dev/null || sync
+}
+
+# device PATH: print the number of the file system it is on.
+device() {
+    stat -c %d -- "$1" 2>/dev/null || stat -f %d -- "$1"
+}
+
+stamp() { date -u +%Y%m%dT%H%M%SZ; }

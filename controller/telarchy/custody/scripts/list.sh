@@ -1,0 +1,29 @@
+# shellcheck shell=sh
+# Listing a tree as NUL-terminated records, in the same form with every userland:
+#
+#     `f SIZE MTIME PATH`   a regular file; MTIME in seconds with a fraction, PATH relative to BASE
+#     `! PATH`              a folder that cannot be looked into
+#     `? KIND`              something else (link, socket…): counted, never followed
+
+# list_tree BATCH BASE: walk BASE (a relative path that begins with `.`) without its own `.telarchy`.
+# Returns non-zero when something could not be read.
+list_tree() {
+    if find -P "$2" -maxdepth 0 -readable -printf '' 2>/dev/null; then
+        find -P "$2" -ignore_readdir_race -path ./.telarchy -prune \
+            -o -type f -printf 'f %s %T@ %P\0' \
+            -o -type d ! \( -readable -executable \) -printf '! %P\0' -prune \
+            -o -type d -o -printf '? %y\0'
+        return
+    fi
+    # Not following links is every find's habit; busybox does not know the word -P for it.
+    exec 4>&1
+    walked=$({
+        {
+            find "$2" -path ./.telarchy -prune -o -type f -print0
+            echo $? >&3
+        } | xargs -0 -n 400 sh -c "$1" batch list "$2" >&4
+    } 3>&1)
+    exec 4>&-
+    find "$2" -path ./.telarchy -prune -o ! -type f ! -type d -exec printf '? o\000' \; 2>/dev/null
+    return "$walked"
+}

@@ -1,0 +1,85 @@
+# shellcheck shell=sh disable=SC2154
+# look.sh MODE EPOCH CONTROLLER NAME LEASE (ROOT ID)…: what stands at the roots of this host, in one go.
+#
+# Answers in NUL-terminated pairs of key and value; the key `root` begins the next one. MODE `write` renews this
+# controller's lease on volumes that are the ones it knows (ID), and takes over leases that ran out more than
+# LEASE seconds ago by this host's clock; `read` leaves no trace.
+mode=$1 epoch=$2 controller=$3 name=$4 lease=$5
+shift 5
+
+emit() { printf '%s\000' "$1" "$2"; }
+
+case $(stat -c %Y / 2>/dev/null) in
+'') ages() { stat -f '%m %N' -- "$@"; } ;;
+*) ages() { stat -c '%Y %n' -- "$@"; } ;;
+esac
+
+# entries FOLDER: emit `trash` or what $1 says, one line per entry: its mtime and its name.
+entries() { # key, folder
+    if [ -d "$2" ] && [ ! -L "$2" ]; then
+        set +f
+        emit "$1" "$(cd "$2" && ages ./* 2>/dev/null)"
+        set -f
+    fi
+}
+
+renew() { # root
+    lock "$1"
+    holder "$1"
+    if [ "$held_id" = "$controller" ] && [ "$held_epoch" -eq "$epoch" ]; then
+        touch -c "$1/.telarchy/epoch"
+        return
+    fi
+    [ "$held_epoch" -lt "$epoch" ] || return 1
+    if [ -n "$held_id" ] && [ "$held_id" != "$controller" ]; then
+        renewed=$(ages "$1/.telarchy/epoch") && renewed=${renewed%% *}
+        age=$(($(date +%s) - ${renewed:-0}))
+        # Far in the future is a clock that was set back, not a lease that was renewed.
+        if [ "$age" -lt "$lease" ] && [ "$age" -gt "-$lease" ]; then
+            return 1
+        fi
+    fi
+    claim "$1" "$epoch" "$controller" "$name"
+}
+
+emit now "$(date +%s)"
+while [ $# -ge 2 ]; do
+    root=$1 known=$2
+    shift 2
+    emit root "$root"
+    if [ ! -d "$root" ]; then
+        [ ! -e "$root" ] || emit exists other
+        continue
+    fi
+    emit exists folder
+    { [ -r "$root" ] && [ -x "$root" ]; } && emit readable yes
+    [ -w "$root" ] && emit writable yes
+    sentinel "$root"
+    emit id "$found"
+    emit device "$(device "$root")"
+    emit space "$(df -Pk -- "$root" 2>/dev/null | sed -n 's/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1 \2/p')"
+    own=$root/.telarchy
+    if [ ! -d "$own" ] || [ -L "$own" ]; then
+        continue
+    fi
+    if [ "$mode" = write ] && [ -n "$known" ] && [ "$found" = "$known" ] && [ -w "$own" ]; then
+        (renew "$root") >/dev/null 2>&1
+    fi
+    if [ -f "$own/epoch" ] && [ ! -L "$own/epoch" ]; then
+        emit renewed "$(ages "$own/epoch")"
+        emit epoch "$(head -n 1 "$own/epoch")"
+    fi
+    entries trash "$own/trash"
+    entries quarantine "$own/quarantine"
+    entries staging "$own/staging"
+    if [ -d "$own/jobs" ] && [ ! -L "$own/jobs" ]; then
+        set +f
+        for job in "$own"/jobs/*; do
+            set -f
+            [ -d "$job" ] || continue
+            emit job "${job##*/}"
+            [ ! -f "$job/custody" ] || emit meta "$(head -c 20000 "$job/custody")"
+        done
+        set -f
+    fi
+done
