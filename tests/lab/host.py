@@ -21,6 +21,7 @@ from tests.lab.wire import Wire
 
 _QUIET = """
 systemctl kill --signal=KILL user-1000.slice user-0.slice 2>/dev/null
+systemctl reset-failed user@1000.service user-runtime-dir@1000.service
 systemctl restart user@1000.service
 """
 _BOOTED = "systemctl is-system-running | grep -qx -e running -e degraded"

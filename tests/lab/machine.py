@@ -187,7 +187,7 @@ class Machine:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 stray = (entry / "ns/pid").readlink() == inside and entry.name not in members
-            except (FileNotFoundError, ProcessLookupError):
+            except OSError:  # ended meanwhile, or guarded even from root: not ours
                 continue
             if stray:
                 command("kill", "-KILL", entry.name, check=False)

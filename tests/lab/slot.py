@@ -54,7 +54,7 @@ class Slot:
                 slot.release()
         if taken is None:
             raise LabError("every lab slot of this machine is taken")
-        taken.directory.mkdir()
+        taken._settle()
         return taken
 
     @classmethod
@@ -67,6 +67,15 @@ class Slot:
             return None
         return cls(number, lock)
 
+    def _settle(self) -> None:
+        """Make the run's directory, shared: what is unmounted in it is unmounted in every copy as well.
+
+        Each booting machine copies the mounts of this one, those of other hosts among them.
+        """
+        self.directory.mkdir()
+        command("mount", "--bind", str(self.directory), str(self.directory))
+        command("mount", "--make-shared", str(self.directory))
+
     def release(self) -> None:
         """Give the number back."""
         self._lock.close()
@@ -75,7 +84,7 @@ class Slot:
         """Remove every process, mount, link, namespace, table and file of this number."""
         for root in cgroup_roots():
             _kill_cgroup(root / self.cgroup)
-        _unmount_below(self.directory)
+        _unmount_all(self.directory)
         for link in _names("ip", "-json", "link", "show"):
             if link == self.prefix or link.startswith(f"{self.prefix}p"):
                 command("ip", "link", "delete", link, check=False)
@@ -83,6 +92,8 @@ class Slot:
             if namespace.startswith(f"{self.prefix}-"):
                 command("ip", "netns", "delete", namespace, check=False)
         command("nft", "delete", "table", "bridge", self.table, check=False)
+        for leftover in Path("/run/systemd/nspawn/propagate").glob(f"{self.prefix}-*"):
+            leftover.rmdir()
         if self.directory.exists():
             shutil.rmtree(self.directory)
 
@@ -123,10 +134,9 @@ def _kill_cgroup(group: Path) -> None:
     wait_until(emptied, f"the end of every process in {group}", timeout=20)
 
 
-def _unmount_below(directory: Path) -> None:
-    prefix = f"{directory}/"
+def _unmount_all(directory: Path) -> None:
     points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for point in reversed([point for point in points if point.startswith(prefix)]):
+    for point in reversed([point for point in points if Path(point).is_relative_to(directory)]):
         command("umount", "--lazy", point, check=False)
 
 
