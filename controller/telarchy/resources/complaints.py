@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from telarchy.errors import Problem
 from telarchy.resources.meta import Model
 from telarchy.resources.rules import RULES_BROKEN, SHAPE_BROKEN
-from telarchy.resources.yamltext import Node, Path, Positions
+from telarchy.resources.yamltext import Node, Path, Positions, shown
 
 _WANTED = {
     "string_type": "text",
@@ -46,7 +46,7 @@ def dotted(path: Path) -> str:
     """`spec.mediaRoots[0].path`."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+        text += f"[{step}]" if isinstance(step, int) else f".{shown(step)}"
     return text.removeprefix(".")
 
 
@@ -117,8 +117,7 @@ def _shown(node: Node | None) -> str:
         return "a mapping"
     if isinstance(node.value, list):
         return "a list"
-    text = node.spelling or "nothing"
-    return text if len(text) <= 40 else text[:39] + "…"
+    return shown(node.spelling) or "nothing"
 
 
 def _wrong_type(wanted: str, node: Node | None, path: Path) -> str:
@@ -130,11 +129,11 @@ def _wrong_type(wanted: str, node: Node | None, path: Path) -> str:
         return f"is empty; it must be {wanted}"
     if wanted == "text" and not isinstance(node.value, (dict, list, str)):
         read_as = {bool: str(node.value).lower(), type(None): "nothing"}.get(type(node.value), "a number")
-        return f'`{node.spelling}` is read as {read_as} in YAML; put it in quotes: "{node.spelling}"'
+        return f'`{_shown(node)}` is read as {read_as} in YAML; put it in quotes: "{_shown(node)}"'
     if isinstance(node.value, str):
         unquoted = {"a whole number": node.value.isdigit(), "true or false": node.value in ("true", "false")}
         if unquoted.get(wanted):
-            return f"must be {wanted}; remove the quotes around {node.value}"
+            return f"must be {wanted}; remove the quotes around {_shown(node)}"
     if wanted.startswith("a list") and not isinstance(node.value, dict):
         return f"must be {wanted}; for one item write `[{_shown(node)}]`"
     return f"must be {wanted}, not {_shown(node)}"

@@ -186,6 +186,16 @@ class HostSpec(Spec):
     maintenance: Maintenance | None = Field(default=None, description="Announced absence.")
     transfers: HostTransfers = Field(default_factory=HostTransfers, description="Limits of its transfers.")
 
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "media-root-name-twice",
+            "two media roots have the same name",
+            lambda one: len({root.name for root in one.media_roots}) == len(one.media_roots),
+            "!has(self.mediaRoots) || self.mediaRoots.all(a, self.mediaRoots.exists_one(b, a.name == b.name))",
+            "mediaRoots",
+        ),
+    )
+
 
 class HostCapacity(Status):
     """Room on the host's volumes, in bytes; left out while nobody could look."""

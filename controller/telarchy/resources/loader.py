@@ -19,9 +19,19 @@ from telarchy.errors import ConfigError, Problem
 from telarchy.resources.complaints import did_you_mean, problems_of
 from telarchy.resources.meta import API_VERSION, GROUP, VERSION, Kind, Ref, Resource
 from telarchy.resources.registry import KINDS
-from telarchy.resources.yamltext import MAX_FILE_BYTES, Node, Path, Positions, decode, read_documents
+from telarchy.resources.yamltext import (
+    MAX_FILE_BYTES,
+    Entry,
+    Node,
+    Path,
+    Positions,
+    decode,
+    read_documents,
+    shown,
+)
 
 SUFFIXES = (".yaml", ".yml", ".json")
+MAX_PROBLEMS = 500  # per file; beyond that it is not a manifest with slips but another file
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,9 @@ def load_text(text: str | bytes, file: str, *, named: bool = True) -> Loaded:
             continue  # nothing between two `---`
         _load_document(root, Positions(root), (), file, named, loaded)
     loaded.problems.sort(key=lambda problem: (problem.line, problem.column))
+    if (more := len(loaded.problems) - MAX_PROBLEMS) > 0:
+        del loaded.problems[MAX_PROBLEMS:]
+        loaded.problems.append(Problem(f"and {more} more problems in this file", file, rule="more-problems"))
     return loaded
 
 
@@ -122,8 +135,6 @@ def resource_from_manifest(manifest: Mapping[str, Any], origin: str = "") -> Res
 
 def _node_of(data: Any) -> Node:
     """Plain data as a node tree without positions, so that the same sentences can be said about it."""
-    from telarchy.resources.yamltext import Entry
-
     if isinstance(data, Mapping):
         return Node({str(key): Entry(_node_of(value), 0, 0) for key, value in data.items()}, 0, 0)
     if isinstance(data, (list, tuple)):
@@ -234,18 +245,23 @@ def _kind(node: Node, version: str, kind_name: str, note: Any) -> Kind | None:
     if group != GROUP:
         if ours is not None and ("telarchy" in group or did_you_mean(group, [GROUP])):
             note(
-                f"apiVersion: `{version}` is not known; write `{API_VERSION}`",
+                f"apiVersion: `{shown(version)}` is not known; write `{API_VERSION}`",
                 ("apiVersion",),
                 "unknown-version",
             )
         else:
             note(
-                f"{kind_name or 'this'} ({version}) is not Telarchy's; passed over", (), "foreign", "warning"
+                f"{shown(kind_name) or 'this'} ({shown(version)}) is not Telarchy's; passed over",
+                (),
+                "foreign",
+                "warning",
             )
         return None
     if number != VERSION:
         note(
-            f"apiVersion: `{version}` is not known; write `{API_VERSION}`", ("apiVersion",), "unknown-version"
+            f"apiVersion: `{shown(version)}` is not known; write `{API_VERSION}`",
+            ("apiVersion",),
+            "unknown-version",
         )
         return None
     if not kind_name:
@@ -253,7 +269,7 @@ def _kind(node: Node, version: str, kind_name: str, note: Any) -> Kind | None:
         return None
     if ours is None:
         suggestion = did_you_mean(kind_name, list(KINDS)) or f"; known are {', '.join(KINDS)}"
-        note(f"kind: `{kind_name}` is not known{suggestion}", ("kind",), "unknown-kind")
+        note(f"kind: `{shown(kind_name)}` is not known{suggestion}", ("kind",), "unknown-kind")
     return ours
 
 

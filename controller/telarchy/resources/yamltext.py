@@ -23,6 +23,7 @@ from telarchy.errors import Problem
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000  # per document, aliases expanded
 MAX_DEPTH = 64
+MAX_SHOWN = 60
 MAX_DIGITS = 30  # longer numbers stay text and fail where a number is wanted
 
 _PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -74,6 +75,12 @@ class Entry:
 
 
 Path = tuple[str | int, ...]
+
+
+def shown(text: str) -> str:
+    """A piece of a manifest as a message may repeat it: short, and on one line."""
+    text = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 @dataclass(frozen=True)
@@ -178,7 +185,9 @@ def _chunks(text: str) -> Iterator[tuple[str, int]]:
     start, line = 0, 1
     for mark in _DOCUMENT_MARK.finditer(text):
         chunk = text[start : mark.start()]
-        if any(row.strip() and not row.startswith(("#", "%")) for row in chunk.split("\n")):
+        if chunk == "---\n":
+            start, line = mark.start(), line + 1
+        elif any(row.strip() and not row.startswith(("#", "%")) for row in chunk.split("\n")):
             yield chunk, line
             start = mark.start()
             line += chunk.count("\n")
@@ -227,7 +236,9 @@ class _Reader:
     def _open(self, event: Any) -> None:
         line, column = self._place(event.start_mark)
         if event.tag is not None and not event.implicit:
-            raise _Refused("yaml-tag", f"the tag `{event.tag}` is not supported in manifests", line, column)
+            raise _Refused(
+                "yaml-tag", f"the tag `{shown(event.tag)}` is not supported in manifests", line, column
+            )
         if len(self._stack) >= MAX_DEPTH:
             raise _Refused("too-deep", f"nested deeper than {MAX_DEPTH} levels", line, column)
         if self._stack and isinstance(self._stack[-1][0].value, dict) and self._stack[-1][1] is None:
@@ -243,10 +254,13 @@ class _Reader:
         node = self._anchors.get(event.anchor)
         if node is None:
             raise _Refused(
-                "unknown-alias", f"`*{event.anchor}` has no `&{event.anchor}` before it", line, column
+                "unknown-alias",
+                f"`*{shown(event.anchor)}` has no anchor `&` of that name before it",
+                line,
+                column,
             )
         if node.open:
-            raise _Refused("alias-loop", f"`*{event.anchor}` stands inside itself", line, column)
+            raise _Refused("alias-loop", f"`*{shown(event.anchor)}` stands inside itself", line, column)
         self._add(node, place=(line, column))
 
     def _check_limits(self, node: Node) -> None:
@@ -275,7 +289,7 @@ class _Reader:
                 self._merge(around, node)
             elif name in around.value and not getattr(around.value[name], "merged", False):
                 first = around.value[name].line
-                message = f"`{name}` is given twice; the first is on line {first}"
+                message = f"`{shown(name)}` is given twice; the first is on line {first}"
                 self._found.problems.append(Problem(message, self._file, line, column, rule="duplicate-key"))
             else:
                 around.value[name] = Entry(node, line, column)
@@ -309,7 +323,7 @@ class _Reader:
         if event.tag is not None and not (event.implicit[0] or event.implicit[1]):
             if event.tag not in _STRING_TAGS:
                 raise _Refused(
-                    "yaml-tag", f"the tag `{event.tag}` is not supported in manifests", line, column
+                    "yaml-tag", f"the tag `{shown(event.tag)}` is not supported in manifests", line, column
                 )
             return Node(text, line, column, text)
         if not event.implicit[0]:
