@@ -1,0 +1,108 @@
+"""What a source of desired state says: a look at the place itself, and the revision that comes of it.
+
+A `Look` is raw: what stands in the folder or the commit at this moment. A `Revision` is what may be acted on:
+the last good version of whatever is broken now, nothing pruned because a source was empty or away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from telarchy.core.world import World
+from telarchy.errors import Problem
+from telarchy.resources.meta import Ref, Resource
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """The manifests of one place at one moment.
+
+    places:   which file each resource stands in
+    broken:   resources that are named there but cannot be used as written
+    advice:   resources that are followed, although something between them and others is wrong
+    damaged:  files and folders whose content is not fully known; nothing that stood in them has left
+    """
+
+    resources: Mapping[Ref, Resource] = field(default_factory=dict)
+    places: Mapping[Ref, str] = field(default_factory=dict)
+    broken: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    advice: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    damaged: frozenset[str] = frozenset()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a place showed. `failure` is a sentence when it showed nothing that can be trusted."""
+
+    revision: str
+    manifests: Manifests = Manifests()
+    failure: str = ""
+    failure_reason: str = ""  # one CamelCase word
+    whole: bool = False  # any error refuses all of it (a commit), not only what is broken (a folder)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """Desired state as it may be acted on.
+
+    resources:  with their identity; a broken one in its last good version
+    stalled:    what cannot be used as written, whether or not a last good version stands in for it
+    problems:   every finding, warnings too, in the order of the files
+    healthy:    the place could be read; False means that all of this is what was known before
+    message:    one sentence about the place as a whole
+    """
+
+    resources: tuple[Resource, ...] = ()
+    stalled: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    revision: str = ""
+    message: str = ""
+    healthy: bool = True
+
+    def world(self, namespace: str) -> World:
+        """The part of it that is one fleet."""
+        return World(
+            resources={one.ref: one for one in self.resources if one.namespace == namespace},
+            revision=self.revision,
+            namespace=namespace,
+            stalled={ref: found for ref, found in self.stalled.items() if ref.namespace == namespace},
+        )
+
+
+class Source(Protocol):
+    """Where desired state comes from. `name` is how a person wrote it."""
+
+    name: str
+
+    async def read(self) -> Revision:
+        """Look once. Never raises for what stands in the place: that is in the revision."""
+        ...
+
+    def revisions(self) -> AsyncIterator[Revision]:
+        """The current revision, then each that differs from the one before it, for ever."""
+        ...
+
+    def reread(self) -> None:
+        """Look again now (SIGHUP, `telarchy reconcile`)."""
+        ...
+
+
+class Place(Protocol):
+    """A folder or a repository: what can be looked at, and when looking again is worth it."""
+
+    name: str
+
+    async def look(self) -> Look:
+        """What stands there now. Never raises for what a person or a network did."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """One item whenever the place may have changed. Watching begins before the first item is awaited."""
+        ...
