@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from telarchy.core.action import Action
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -26,6 +28,14 @@ class Progress:
     total: int = 0
     rate: float | None = None
     eta: float | None = None
+
+
+@dataclass(frozen=True)
+class Running:
+    """An action under way and how far it is."""
+
+    action: Action
+    progress: Progress = Progress("starting")
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,6 @@ class Observation:
     hosts: Mapping[str, HostEvidence] = field(default_factory=dict)
     cut_off: bool = False
     sections: Mapping[str, Any] = field(default_factory=dict)
-    running: Mapping[str, Progress] = field(default_factory=dict)
+    running: Mapping[str, Running] = field(default_factory=dict)
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     approved: frozenset[str] = frozenset()

@@ -146,3 +146,19 @@ class CancelJob(VolumeAction):
 
     def __str__(self) -> str:
         return f"cancel job {self.job} on {self.host}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forget(Action):
+    """Strike a title off the record that no declared host has any more. Touches no host."""
+
+    verb: ClassVar[str] = "Forget"
+    capability: ClassVar[str] = "custody"
+
+    title: str
+
+    def identity(self) -> tuple[object, ...]:
+        return (self.title,)
+
+    def __str__(self) -> str:
+        return f"forget {self.title!r}, which no host has any more"

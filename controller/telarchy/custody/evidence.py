@@ -39,10 +39,11 @@ class JobSeen:
 
 @dataclass(frozen=True)
 class TrashSeen:
-    """A folder in a volume's trash; `age` in seconds by the holder's own clock."""
+    """A folder in a volume's trash; `age` in seconds by the holder's own clock; `titles` that lie in it."""
 
     entry: str
     age: float
+    titles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class VolumeSeen:
     id:        the sentinel id that belongs here ("" while New)
     found:     the sentinel id that was found, when it is another
     scanned:   seconds since the epoch of the last finished scan, None if never
-    removed:   titles moved to trash or quarantine within the last 24 h (for the mass-change brake)
+    removed:   titles moved to trash within the last 24 h (for the mass-change brake)
+    quarantined:  titles of which something lies in this volume's quarantine
+    missing_for:  seconds for which the volume was looked for in vain on a host that is up
     """
 
     host: str
@@ -68,6 +71,8 @@ class VolumeSeen:
     jobs: tuple[JobSeen, ...] = ()
     trash: tuple[TrashSeen, ...] = ()
     removed: int = 0
+    quarantined: frozenset[str] = frozenset()
+    missing_for: float = 0.0
 
     @property
     def key(self) -> str:

@@ -36,6 +36,7 @@ class TitleNames:
             self._marks[: self._count] = marks
         self._numbers: dict[str, int] | None = None
         self.dirty_from = self._count  # first id that is not stored yet
+        self.forgotten: set[int] = set()  # given up by a person; remembered again as soon as a host has one
 
     def __len__(self) -> int:
         return self._count

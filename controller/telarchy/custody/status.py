@@ -1,0 +1,370 @@
+"""What custody reports: counts, the worst titles with reasons, capacity, volumes, and conditions. Pure.
+
+Nothing in a status moves by itself: transfers are told in tenths, times only change with states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from telarchy.core.clock import rfc3339
+from telarchy.core.observation import Observation
+from telarchy.core.plan import Decision, Step
+from telarchy.core.words import format_bytes, format_span, listing, plural
+from telarchy.custody.actions import Copy
+from telarchy.custody.census import FloorCount
+from telarchy.custody.weighing import TitleState, view_of
+from telarchy.resources.custodyfloor import WORST
+from telarchy.resources.meta import Ref
+
+if TYPE_CHECKING:
+    from telarchy.custody.plan import Deliberation
+
+MOST_HELD = 64
+MOST_TRANSFERS = 10
+
+COUNTED = {
+    TitleState.MET: "met",
+    TitleState.LACKING: "lacking",
+    TitleState.COPYING: "copying",
+    TitleState.BADLY_PLACED: "badlyPlaced",
+    TitleState.UNRECOVERABLE: "unrecoverable",
+    TitleState.UNKNOWN: "unknown",
+}
+_SHOWN_STATE = {state: word[0].upper() + word[1:] for state, word in COUNTED.items()}
+
+
+@dataclass(frozen=True)
+class Round:
+    """One stretch of work on a floor, as its status lists it. Times in seconds since the epoch."""
+
+    started_at: float
+    finished_at: float | None
+    titles: int
+    met: int
+    lacking: int
+    copied: int
+    bytes: int
+    digest: str
+
+    def to_status(self) -> dict[str, Any]:
+        shown = {
+            "startedAt": rfc3339(self.started_at),
+            "titles": self.titles,
+            "met": self.met,
+            "lacking": self.lacking,
+            "copied": self.copied,
+            "bytes": self.bytes,
+            "digest": self.digest,
+        }
+        if self.finished_at is not None:
+            shown["finishedAt"] = rfc3339(self.finished_at)
+        return shown
+
+
+def condition(kind: str, status: bool | None, reason: str, message: str) -> dict[str, Any]:
+    """A condition without its times, which the reporter adds."""
+    word = "Unknown" if status is None else "True" if status else "False"
+    return {"type": kind, "status": word, "reason": reason, "message": message}
+
+
+def statuses_of(
+    done: Deliberation, seen: Observation, now: float, rounds: Mapping[str, tuple[Round, ...]]
+) -> dict[Ref, dict[str, Any]]:
+    """Partial statuses by ref: floors whole; of Hosts and the Fleet what custody knows."""
+    found: dict[Ref, dict[str, Any]] = {}
+    totals = dict.fromkeys([*COUNTED.values(), "titles"], 0)
+    for index, count in enumerate(done.census.floors):
+        status = _floor_status(done, seen, index, count, rounds.get(count.terms.ref.name, ()))
+        found[count.terms.ref] = status
+        for key in totals:
+            totals[key] += status[key]
+    namespace = next((floor.ref.namespace for floor in done.terms.floors), "default")
+    if done.terms.fleet_ref is not None:
+        namespace = done.terms.fleet_ref.namespace
+        found[done.terms.fleet_ref] = _fleet_status(done, totals)
+    for name in done.terms.hosts:
+        found[Ref("Host", namespace, name)] = _host_status(done, seen, name)
+    return found
+
+
+# --- floors ------------------------------------------------------------------------------------------------------
+
+
+def _floor_status(
+    done: Deliberation, seen: Observation, index: int, count: FloorCount, rounds: tuple[Round, ...]
+) -> dict[str, Any]:
+    counts = {word: int(count.counts[state]) for state, word in COUNTED.items()}
+    for floor, title in done.copies.copying:
+        if floor == index and count.state[title] in (TitleState.LACKING, TitleState.BADLY_PLACED):
+            counts[COUNTED[TitleState(int(count.state[title]))]] -= 1
+            counts["copying"] += 1
+    titles = sum(counts.values())
+    worst = list(_worst(done, index, count))
+    terms = count.terms
+    return {
+        "copies": terms.copies,
+        "alwaysOn": terms.always_on,
+        "titles": titles,
+        **counts,
+        "bytesToMove": count.bytes_to_move,
+        "worst": worst,
+        "history": [one.to_status() for one in rounds],
+        "conditions": _floor_conditions(done, count, counts, titles, worst),
+    }
+
+
+def _floor_conditions(
+    done: Deliberation, count: FloorCount, counts: Mapping[str, int], titles: int, worst: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    terms = count.terms
+    asked = plural(terms.copies, "copy", "copies")
+    if terms.always_on:
+        asked += f" ({terms.always_on} always on)"
+    short = titles - counts["met"]
+    met = f"{counts['met']:,} of {plural(titles, 'title')} with {asked}"
+    working = any(step.ref == terms.ref and step.decision is Decision.START for step in done.steps)
+    waiting = any(
+        step.ref == terms.ref and step.decision in (Decision.QUEUE, Decision.WAIT) for step in done.steps
+    )
+    stuck = next((one["message"] for one in worst if one["reason"] not in _PASSING), "")
+    parts = [met] + [f"{counts[key]:,} {_WORDS[key]}" for key in _WORDS if counts[key]]
+    summary = ", ".join(parts)
+    if terms.suspended:
+        ready = condition("Ready", short == 0, "Suspended", f"{summary}; suspended")
+    elif done.blocked_by and short:
+        ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {summary}")
+    elif short == 0 and titles == 0:
+        ready = condition(
+            "Ready", True, "NoTitles", "no title matches yet; the floor holds for the first that does"
+        )
+    elif short == 0:
+        ready = condition("Ready", True, "FloorMet", met)
+    elif counts["unrecoverable"]:
+        ready = condition("Ready", False, "Unrecoverable", summary)
+    elif not terms.enforce:
+        ready = condition("Ready", False, "Drifted", f"{summary}; mode is Observe, so nothing is done")
+    elif counts["copying"] or working:
+        ready = condition("Ready", False, "Copying", summary)
+    elif done.not_now:
+        ready = condition("Ready", False, "Waiting", f"{summary}; {done.not_now}")
+    elif counts["lacking"] + counts["badlyPlaced"]:
+        ready = condition("Ready", False, "Lacking", f"{summary}; {stuck}" if stuck else summary)
+    else:
+        ready = condition("Ready", None, "Unknown", f"{summary}; {stuck}" if stuck else summary)
+    blocked = bool(short and stuck and not working and not waiting)
+    found = [
+        ready,
+        condition("Reconciling", working or waiting, "Progressing" if working or waiting else "Idle", ""),
+        condition("Stalled", blocked, "Blocked" if blocked else "NotStalled", stuck if blocked else ""),
+    ]
+    if not terms.enforce:
+        found.append(condition("Drifted", short > 0, "Drifted" if short else "InSync", summary))
+    if terms.suspended:
+        found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
+    return found
+
+
+_WORDS = {
+    "copying": "copying",
+    "lacking": "lacking",
+    "badlyPlaced": "badly placed",
+    "unrecoverable": "unrecoverable",
+    "unknown": "unknown",
+}
+_PASSING = frozenset({"Copying", "Queued", "BackOff", "Waiting", "BehindHorizon"})
+
+
+def _worst(done: Deliberation, index: int, count: FloorCount) -> Iterator[dict[str, Any]]:
+    """Up to 20 titles: those that cannot be helped, then the most urgent ones."""
+    by_title: dict[str, Step] = {}
+    for step in done.steps:
+        title = getattr(step.action, "title", "")
+        if title:
+            by_title.setdefault(title, step)
+    chosen = count.with_state(TitleState.UNRECOVERABLE, WORST)
+    chosen += count.order[:WORST].tolist()
+    chosen += count.with_state(TitleState.UNKNOWN, WORST)
+    names = done.census.catalogue.names
+    for title in list(dict.fromkeys(chosen))[:WORST]:
+        name = names.name(title)
+        state = TitleState(int(count.state[title]))
+        if (index, title) in done.copies.copying:
+            state = TitleState.COPYING
+        reason, message, at = explain_title(done, index, title, by_title.get(name))
+        shown = {"title": printable(name), "state": _SHOWN_STATE[state], "reason": reason, "message": message}
+        if at is not None:
+            shown["nextAttempt"] = rfc3339(at)
+        yield shown
+
+
+def explain_title(
+    done: Deliberation, index: int, title: int, step: Step | None
+) -> tuple[str, str, float | None]:
+    """(reason, message, next attempt) for one title under one floor: why it is not as declared."""
+    if step is not None and step.decision is Decision.START:
+        return ("Copying" if isinstance(step.action, Copy) else step.action.verb, str(step.action), None)
+    if step is not None and step.decision is Decision.QUEUE:
+        return "Queued", step.reason, None
+    if step is not None and step.decision is Decision.WAIT:
+        return ("BackOff" if step.not_before else "Waiting"), step.reason, step.not_before
+    if step is not None:
+        return str(step.decision), step.reason, None
+    if (index, title) in done.copies.blocked:
+        return "NoTarget", done.copies.blocked[index, title], None
+    count = done.census.floors[index]
+    view = view_of(done.census.catalogue, title, dict(done.census.inputs[index][1]))
+    if view.conflict:
+        return (
+            "Conflict",
+            in_words(done, view.conflict) + "; keep the right one and move the other away",
+            None,
+        )
+    if not view.holders:
+        return "NoCopy", "no declared host has it any more; put it back, or approve to forget it", None
+    if all(one.damaged for one in view.holders):
+        hosts = listing(sorted({one.standing.host for one in view.holders}))
+        return (
+            "Damaged",
+            f"every copy fails its digest ({hosts}); it stays where it is, replace the file",
+            None,
+        )
+    if count.state[title] == TitleState.UNKNOWN:
+        doubtful = sorted({f"{one.standing.host}" for one in view.holders if not one.live})
+        volumes = done.custody.volumes
+        why = [volumes[one.volume].message for one in view.holders if not one.live and one.volume in volumes]
+        tail = f" ({next((one for one in why if one), '')})" if any(why) else ""
+        return (
+            "HolderUnknown",
+            f"it cannot be told while {listing(doubtful)} does not show its copy{tail}",
+            None,
+        )
+    if done.not_now:
+        return "Waiting", done.not_now, None
+    if not count.terms.acts:
+        return "Observed", "the floor does not act: mode is Observe, or it is suspended", None
+    return "BehindHorizon", "more urgent titles come first", None
+
+
+def in_words(done: Deliberation, text: str) -> str:
+    """Volume ids in a message become `host/root`."""
+    for key, volume in done.custody.volumes.items():
+        text = text.replace(key, f"{volume.host}/{volume.root}")
+    return text
+
+
+def printable(name: str) -> str:
+    """A name that JSON, YAML and a terminal can carry: bytes that are no UTF-8 and control characters escaped."""
+    raw = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in raw)
+
+
+# --- hosts and the fleet -----------------------------------------------------------------------------------------
+
+
+def _host_status(done: Deliberation, seen: Observation, host: str) -> dict[str, Any]:
+    volumes, free, total, reserve, known = [], 0, 0, 0, False
+    for key, volume in sorted(done.custody.volumes.items(), key=lambda pair: pair[1].root):
+        root = done.terms.roots.get((volume.host, volume.root))
+        if volume.host != host or root is None:
+            continue
+        held = done.census.catalogue.holdings.get(key)
+        shown: dict[str, Any] = {
+            "root": volume.root,
+            "id": volume.id,
+            "state": str(volume.state),
+            "path": volume.path,
+            "titles": 0 if held is None else len(held),
+            "bytes": 0 if held is None else int(held.bytes.sum()),
+        }
+        if volume.free is not None and volume.total is not None:
+            known = True
+            shown |= {"free": coarse(volume.free), "total": volume.total}
+            free, total = free + volume.free, total + volume.total
+            reserve += root.kept_free(volume.total)
+        volumes.append(shown)
+    status: dict[str, Any] = {"volumes": volumes, "transfers": _transfers(done, seen, host)}
+    if known:
+        status["capacity"] = {"free": coarse(free), "total": total, "reserve": reserve}
+    troubles = [
+        f"{volume.path}: {volume.message or volume.state}"
+        for volume in done.custody.volumes.values()
+        if volume.host == host and volume.state not in ("Mounted", "New", "Unknown")
+    ]
+    mounted = not troubles
+    status["conditions"] = [
+        condition("VolumesMounted", mounted, "Mounted" if mounted else "VolumeTrouble", "; ".join(troubles))
+    ]
+    return status
+
+
+def coarse(free: int) -> int:
+    """Free bytes in steps of 16 MiB, so that a log line written on a host is not a change of status."""
+    return free >> 24 << 24
+
+
+def _transfers(done: Deliberation, seen: Observation, host: str) -> list[dict[str, Any]]:
+    found = []
+    for running in seen.running.values():
+        copy = running.action
+        if not isinstance(copy, Copy) or host not in (copy.host, copy.source_host):
+            continue
+        progress = running.progress
+        total = progress.total or copy.bytes
+        tenths = progress.bytes * 10 // total if total else 0
+        shown: dict[str, Any] = {
+            "title": printable(copy.title),
+            "from": copy.source_host,
+            "to": copy.host,
+            "bytes": total * tenths // 10,
+            "total": total,
+            "phase": progress.phase,
+        }
+        if progress.rate:
+            shown["rate"] = int(progress.rate) >> 20 << 20
+        if progress.eta is not None:
+            shown["eta"] = format_span(round(progress.eta, -1))
+        found.append(shown)
+    found.sort(key=lambda one: (one["title"], one["to"]))
+    return found[:MOST_TRANSFERS]
+
+
+def _fleet_status(done: Deliberation, totals: Mapping[str, int]) -> dict[str, Any]:
+    free = total = custody = 0
+    for volume in done.custody.volumes.values():
+        host = done.terms.hosts.get(volume.host)
+        root = done.terms.roots.get((volume.host, volume.root))
+        if host is None or root is None or volume.free is None or host.consumer:
+            continue
+        usable = max(0, volume.free - root.kept_free(volume.total))
+        free, total = free + usable, total + (volume.total or 0)
+        if host.always_on:
+            custody += int(usable * host.uptime)
+    held = [
+        {
+            "hash": hold.hash,
+            "reason": hold.reason,
+            "summary": f"{hold.summary}: telarchy approve {hold.hash}",
+            "actions": len(hold.action_ids),
+            "bytes": hold.bytes,
+        }
+        for hold in done.upkeep.holds[:MOST_HELD]
+    ]
+    return {
+        "custody": dict(totals),
+        "capacity": {"free": coarse(free), "total": total, "custody": coarse(custody)},
+        "brake": {"engaged": done.terms.brake.engaged, "reason": done.terms.brake.reason},
+        "held": held,
+    }
+
+
+def room_line(done: Deliberation) -> str:
+    """`120 GiB free above the reserves` for plans printed to a person."""
+    free = sum(
+        max(0, (volume.free or 0) - done.terms.roots[volume.host, volume.root].kept_free(volume.total))
+        for volume in done.custody.volumes.values()
+        if (volume.host, volume.root) in done.terms.roots
+    )
+    return f"{format_bytes(free)} free above the reserves"
