@@ -1,8 +1,15 @@
 # shellcheck shell=sh
-# One handful of files, named by arguments: `list BASE FILE…` or `digest BASE FILE…`. Writes a record for each:
+# One handful of files, named by arguments. Writes a NUL-terminated record for each:
 #
-#     f SIZE MTIME PATH                           as in list.sh
-#     d SHA256 SIZE MTIME SIZE MTIME PATH         as it was before it was read, and after; `-` for what is not there
+#     `f SIZE MTIME PATH`                       as in list.sh
+#     `d SHA256 SIZE MTIME SIZE MTIME PATH`     as it was before it was read, and after; `-` for what is not there
+#
+#     list BASE FILE…
+#     digest BASE FILE…
+#     arrive BASE BEGUN DONE FILE…              digest, each file as soon as rsync (-t --inplace) is done with it:
+#                                               it then has its old mtime, from before BEGUN; or DONE exists
+#     stream BASE WRITER DONE SIZE FILE         digest a file of SIZE bytes while process WRITER writes it
+#     place FROM TO FILE…                       copy FROM/FILE to TO/FILE, times too; what is there already stays
 #
 # Tools are asked about the whole handful at once and answer a line per file, in order. Where the lines do not
 # add up (a file vanished, or a name with a newline met a simple tool) each file is asked for by itself.
@@ -66,12 +73,9 @@ named() {
     done
 }
 
-verb=$1 base=$2
-shift 2
-[ $# -gt 0 ] || exit 0
-case $verb in
-list) each look look_one "$@" | named f "$base" "$@" ;;
-digest)
+digest() { # base, files…
+    in=$1
+    shift
     {
         each look look_one "$@"
         each read_all read_one "$@"
@@ -79,6 +83,62 @@ digest)
     } | awk -v n=$# '
         NR <= n { before[NR] = $0; next }
         NR <= 2 * n { sub(/^\\/, ""); sum[NR - n] = substr($1, 1, 64); next }
-        { print sum[NR - 2 * n], before[NR - 2 * n], $0 }' | named d "$base" "$@"
+        { print sum[NR - 2 * n], before[NR - 2 * n], $0 }' | named d "$in" "$@"
+}
+
+# pause: a tenth of a second where sleep knows fractions.
+pause() { sleep 0.1 2>/dev/null || sleep 1; }
+
+verb=$1 base=$2
+shift 2
+[ $# -gt 0 ] || exit 0
+case $verb in
+list) each look look_one "$@" | named f "$base" "$@" ;;
+digest) digest "$base" "$@" ;;
+arrive)
+    begun=$1 done=$2
+    shift 2
+    for file; do
+        # shellcheck disable=SC3013 # every sh that is in use has -nt
+        until [ -e "$done" ] || { [ -e "$file" ] && [ "$begun" -nt "$file" ]; }; do
+            pause
+        done
+    done
+    digest "$base" "$@"
+    ;;
+stream)
+    writer=$1 done=$2 size=$3 file=$4
+    until [ -e "$done" ] || [ -e "$file" ]; do
+        pause
+    done
+    sum=
+    if [ ! -e "$done" ]; then
+        sum=$(tail -c +1 -f -s 0.1 --pid="$writer" -- "$file" 2>/dev/null | head -c "$size" | read_stdin)
+        sum=${sum#\\}
+        sum=${sum%% *}
+    fi
+    seen=$(look "$file" 2>/dev/null)
+    if [ ${#sum} -eq 64 ] && [ "${seen%% *}" = "$size" ]; then
+        printf '%s %s %s\n' "$sum" "$seen" "$seen" | named d "$base" "$file"
+    else
+        until [ -e "$done" ]; do
+            pause
+        done
+        digest "$base" "$file"
+    fi
+    ;;
+place)
+    to=$1
+    shift
+    for file; do
+        wanted=$(look "$base/$file") || exit 255
+        if [ "$(look "$to/$file" 2>/dev/null)" != "$wanted" ]; then
+            case $file in
+            */*) mkdir -p -- "$to/${file%/*}" || exit 255 ;;
+            esac
+            cp -p -- "$base/$file" "$to/$file" || exit 255
+        fi
+        printf '%s\n' "${wanted%% *}" >&3
+    done
     ;;
 esac

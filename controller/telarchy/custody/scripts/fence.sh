@@ -137,3 +137,8 @@ device() {
 }
 
 stamp() { date -u +%Y%m%dT%H%M%SZ; }
+
+# free_kib PATH: print what an ordinary user may still write there, "" when df does not say.
+free_kib() {
+    df -Pk -- "$1" 2>/dev/null | sed -n 's/^.* [0-9][0-9]*  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
+}

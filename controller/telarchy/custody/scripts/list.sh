@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034
 # Listing a tree as NUL-terminated records, in the same form with every userland:
 #
 #     `f SIZE MTIME PATH`   a regular file; MTIME in seconds with a fraction, PATH relative to BASE
@@ -26,4 +26,24 @@ list_tree() {
     exec 4>&-
     find "$2" -path ./.telarchy -prune -o ! -type f ! -type d -exec printf '? o\000' \; 2>/dev/null
     return "$walked"
+}
+
+# list_title BATCH TITLE: `kind folder|file|none|other`, then its files; sets `listed` to non-zero when something
+# could not be read. Works in the root's folder.
+list_title() {
+    listed=0
+    if [ -L "./$2" ]; then
+        printf 'kind other\000'
+    elif [ -d "./$2" ] || [ -f "./$2" ]; then
+        if [ -d "./$2" ]; then
+            printf 'kind folder\000'
+        else
+            printf 'kind file\000'
+        fi
+        list_tree "$1" "./$2" || listed=$?
+    elif [ -e "./$2" ]; then
+        printf 'kind other\000'
+    else
+        printf 'kind none\000'
+    fi
 }

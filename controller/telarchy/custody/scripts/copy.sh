@@ -1,0 +1,77 @@
+# shellcheck shell=sh disable=SC2154
+# copy.sh BATCH ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
+#
+# Runs as a job on the target. JOB is the job's folder, with lists of files relative to the root (NUL-separated):
+# `files` (all), `large` (pairs of size and file) and `small`. WAY is `rsync` with its whole command behind it,
+# which writes to the staging folder, or `cp` with the source root behind it. NEED and RESERVE in bytes.
+#
+# Writes progress to JOB/progress, and one record of batch.sh per file to stdout: digests of what lies in the
+# staging folder, taken while it arrives where that can be. Ends with 0 when everything is there and on disk.
+batch=$1 root=$2 id=$3 epoch=$4 controller=$5 name=$6 action=$7 need=$8 reserve=$9
+shift 9
+job=$1 way=$2
+shift 2
+
+(writer "$root" "$id" "$epoch" "$controller" "$name") || exit
+plain_path "$root" ".telarchy/staging/$action/x"
+staged=$root/.telarchy/staging/$action
+again=
+[ ! -d "$staged" ] || again=yes
+
+free=$(free_kib "$root")
+present=0
+[ -z "$again" ] || present=$(du -sk -- "$staged" 2>/dev/null | sed 's/[^0-9].*//')
+if [ -n "$free" ] && [ $((free + ${present:-0} - need / 1024 - reserve / 1024)) -lt 0 ]; then
+    refuse "$NO_SPACE" "$root has $free KiB free; $((need / 1024)) KiB and a reserve of $((reserve / 1024)) KiB do not fit"
+fi
+mkdir -p -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
+# Everything in the staging folder that is not finished is younger than this file.
+[ -e "$staged/../$action.begun" ] || : >"$staged/../$action.begun"
+begun=$root/.telarchy/staging/$action.begun
+arrived=$job/arrived
+rm -f -- "$arrived" "$job/broken"
+cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
+
+case $way in
+rsync)
+    "$@" >"$job/progress" &
+    ;;
+cp)
+    from=$1
+    xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
+    ;;
+esac
+mover=$!
+
+digest_small() { xargs -0 -n 200 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
+digest_large() {
+    if [ -z "$again" ] && tail --pid=1 -n 0 /dev/null 2>/dev/null; then
+        xargs -0 -n 2 sh -c "$batch" batch stream . "$mover" "$arrived" <"$job/large"
+    else
+        xargs -0 -n 2 sh -c "$batch" batch stream . 0 "$arrived" <"$job/large"
+    fi
+}
+digest_small &
+small=$!
+digest_large &
+large=$!
+
+wait "$mover"
+code=$?
+: >"$arrived"
+if [ "$code" -ne 0 ]; then
+    : >"$job/broken"
+    kill "$small" "$large" 2>/dev/null
+    case $code in
+    127) refuse "$NO_TOOL" "rsync is not installed here" ;;
+    11) refuse "$NO_SPACE" "the disk is full, or cannot be written to" ;;
+    23 | 24) refuse "$CHANGED" "files of the title vanished or could not be read while they were copied" ;;
+    *) refuse "$FAILED" "rsync ended with $code" ;;
+    esac
+fi
+printf 'digesting\n' >>"$job/progress"
+sync -f . 2>/dev/null || sync
+ended=0
+wait "$small" || ended=1
+wait "$large" || ended=1
+[ "$ended" -eq 0 ] || refuse "$FAILED" "what arrived could not be digested"
