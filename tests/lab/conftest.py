@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
 
 import pytest
+from tests.lab.fleet import MakeFleet
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
 from tests.lab.readiness import lab_declined, lab_required, missing_prerequisites
@@ -15,18 +15,6 @@ from tests.lab.tree import layers
 
 _HERE = Path(__file__).parent
 _FIRST_TREE_SECONDS = 900
-
-
-class MakeFleet(Protocol):
-    """The `fleet` fixture: hosts by name, with freshly made volumes (where → megabytes)."""
-
-    def __call__(
-        self,
-        *names: str,
-        volumes: Mapping[str, int] = ...,
-        packages: Sequence[str] = ...,
-        fresh: bool = ...,
-    ) -> tuple[LabHost, ...]: ...
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,6 @@ starts next can tell a run that crashed (its lock is free) and clear away what i
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
@@ -34,7 +33,6 @@ class Slot:
         self.prefix = f"tl{number}"
         self.network = f"{_NETWORK}.{number}"
         self.cgroup = f"telarchy-lab-{number}"
-        self.table = f"telarchy_lab_{number}"
 
     @classmethod
     def take(cls) -> Slot:
@@ -81,17 +79,13 @@ class Slot:
         self._lock.close()
 
     def clear(self) -> None:
-        """Remove every process, mount, link, namespace, table and file of this number."""
+        """Remove every process, mount, link, namespace and file of this number."""
         for root in cgroup_roots():
             _kill_cgroup(root / self.cgroup)
         _unmount_all(self.directory)
-        for link in _names("ip", "-json", "link", "show"):
-            if link == self.prefix or link.startswith(f"{self.prefix}p"):
-                command("ip", "link", "delete", link, check=False)
-        for namespace in _names("ip", "-json", "netns", "list"):
-            if namespace.startswith(f"{self.prefix}-"):
-                command("ip", "netns", "delete", namespace, check=False)
-        command("nft", "delete", "table", "bridge", self.table, check=False)
+        command("ip", "link", "delete", self.prefix, check=False)
+        for namespace in Path("/run/netns").glob(f"{self.prefix}-*"):
+            command("ip", "netns", "delete", namespace.name, check=False)
         for leftover in Path("/run/systemd/nspawn/propagate").glob(f"{self.prefix}-*"):
             leftover.rmdir()
         if self.directory.exists():
@@ -138,10 +132,3 @@ def _unmount_all(directory: Path) -> None:
     points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for point in reversed([point for point in points if Path(point).is_relative_to(directory)]):
         command("umount", "--lazy", point, check=False)
-
-
-def _names(*argv: str) -> list[str]:
-    listed = command(*argv)
-    if not listed:
-        return []
-    return [entry.get("ifname") or entry["name"] for entry in json.loads(listed)]

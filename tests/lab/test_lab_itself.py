@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from tests.lab.command import LabError
-from tests.lab.conftest import MakeFleet
+from tests.lab.fleet import MakeFleet
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
-from tests.lab.tree import layers
+from tests.lab.tree import MEDIA_PACKAGES, layers
 
 MEDIA = "/srv/media"
 MIB = 1 << 20
@@ -20,6 +22,14 @@ def ssh(host: LabHost, *remote: str, user: str = "media") -> subprocess.Complete
     return subprocess.run(
         host.ssh_command(*remote, user=user), capture_output=True, text=True, check=False, timeout=60
     )
+
+
+def process_list() -> str:
+    return subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
+
+
+def mounts() -> list[str]:
+    return Path("/proc/self/mounts").read_text().splitlines()
 
 
 def reaches(source: LabHost, target: str) -> bool:
@@ -43,6 +53,34 @@ def test_three_hosts_answer_ssh_within_seconds() -> None:
     assert took < 20
     links = subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
     assert f"{network}." not in links, "the lab left its network behind"
+
+
+def test_two_labs_at_once_do_not_meet(lab: Lab) -> None:
+    with Lab() as other:
+        one = other.host("lonely")
+        assert other.gateway != lab.gateway
+        assert not reaches(one, lab.gateway)
+
+
+def test_next_run_clears_away_what_a_crashed_one_left() -> None:
+    crash = (
+        "import os\n"
+        "from tests.lab.lab import Lab\n"
+        "host = Lab().host('orphan', volumes={'/srv/media': 32})\n"
+        "print(host.address, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    crashed = subprocess.run(
+        [sys.executable, "-c", crash], capture_output=True, text=True, check=False, cwd=Path.cwd()
+    )
+    network = crashed.stdout.strip().rpartition(".")[0]
+    assert network, crashed.stderr
+    assert "--hostname=orphan" in process_list()
+    with Lab() as heir:
+        assert "orphan" not in heir
+        assert "--hostname=orphan" not in process_list()
+        number = network.rpartition(".")[2]
+        assert not [line for line in mounts() if f"/{number}/orphan" in line]
 
 
 def test_volume_is_a_disk_of_its_own_that_media_owns(fleet: MakeFleet) -> None:
@@ -267,3 +305,11 @@ def test_hosts_pull_from_each_other_with_a_key_that_can_only_read(fleet: MakeFle
     shell = puller.run(f"ssh -i ~/.ssh/pull media@{holder.address} id", "media", check=False)
     assert shell.returncode != 0
     assert b"uid=" not in shell.stdout
+
+
+def test_media_host_has_the_real_parts(fleet: MakeFleet) -> None:
+    (nas,) = fleet("player", packages=MEDIA_PACKAGES)
+    for part in ("transmission-daemon --version", "mpv --version", "ffmpeg -version", "nginx -t"):
+        assert nas.run(part, check=False).returncode == 0, part
+    assert nas.text("ls /etc/nginx/modules-enabled").split() == ["50-mod-http-js.conf", "50-mod-rtmp.conf"]
+    assert nas.text("systemctl is-active nginx transmission-daemon || true").split() == ["inactive"] * 2
