@@ -11,7 +11,7 @@ import pytest
 
 from telarchy.custody import shell
 from telarchy.custody.catalogue import Catalogue
-from telarchy.custody.scan import Scanned, ScanMemo, next_scan_after, scan
+from telarchy.custody.scan import ScanMemo, Scanned, next_scan_after, scan
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed
 from tests.unit.custody.volumes import Volume, named
@@ -71,7 +71,9 @@ def without_gnu(tmp_path: Path, *, bsd_stat: bool) -> str:
     folder.mkdir()
     find, stat = shutil.which("find"), shutil.which("stat")
     (folder / "find").write_text(
-        f'#!/bin/sh\nfor one; do case $one in -P|-printf|-readable|-ignore_readdir_race) echo "find: bad $one" >&2; exit 1;; esac; done\nexec {find} "$@"\n'
+        "#!/bin/sh\n"
+        "for one; do case $one in -P|-printf|-readable|-ignore_readdir_race) exit 1;; esac; done\n"
+        f'exec {find} "$@"\n'
     )
     if bsd_stat:
         (folder / "stat").write_text(
@@ -298,7 +300,7 @@ def stranger(volume: Volume, monkeypatch: pytest.MonkeyPatch) -> Volume:
 
         monkeypatch.setattr(volume.link, "run", as_nobody)
         for folder in [volume.path, *volume.path.parents]:
-            if not os.stat(folder).st_mode & 0o001:
+            if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o011)
     return volume
 
