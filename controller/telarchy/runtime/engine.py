@@ -1,0 +1,142 @@
+"""The engine put together: rooms, loop, journal and source of one fleet. The only place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from telarchy.core.capability import Capability
+from telarchy.core.clock import SteadyClock
+from telarchy.core.loop import HostsSeen, Reconciler
+from telarchy.core.observation import HostEvidence, Observation
+from telarchy.core.world import World
+from telarchy.errors import TelarchyError
+from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
+from telarchy.runtime.journal import StoreJournal
+from telarchy.runtime.revision import Revision, Source
+from telarchy.runtime.snapshot import snapshot
+from telarchy.store import Store
+
+Why = Callable[[World, Observation, float, str, str], list[str]]
+"""(world, seen, now, topic, name) → lines that explain it."""
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The capabilities of a fleet in the order in which they look, and what else the runtime asks of them.
+
+    looked:  when each host's evidence was last brought up to date, seconds since the epoch
+    """
+
+    capabilities: Sequence[Capability]
+    hosts: HostsSeen
+    why: Why
+    looked: Callable[[], Mapping[str, float]] = dict
+
+
+class NoHosts:
+    """A fleet of which nothing is seen."""
+
+    cut_off = False
+
+    def evidence(self) -> Mapping[str, HostEvidence]:
+        return {}
+
+
+def furnish(store: Store, clock: SteadyClock) -> Rooms:
+    """Every capability this version has, wired to the links and the store."""
+    return Rooms(capabilities=(), hosts=NoHosts(), why=_nothing_to_explain)
+
+
+def _nothing_to_explain(world: World, seen: Observation, now: float, topic: str, name: str) -> list[str]:
+    raise TelarchyError(f"nothing is known of {topic} {name}")
+
+
+class Engine:
+    """One fleet's loop with everything around it. Answers `web.answers.Engine`.
+
+    problems:  of the current revision of desired state
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        *,
+        namespace: str = DEFAULT_NAMESPACE,
+        observe_only: bool = False,
+        rooms: Rooms | None = None,
+    ) -> None:
+        self.store, self.source, self.namespace = store, source, namespace
+        self.clock = SteadyClock()
+        self.revision = Revision()
+        self.declared = asyncio.Event()  # set once desired state was read
+        self._rooms = rooms or furnish(store, self.clock)
+        self._journal = StoreJournal(store)
+        self.reconciler = Reconciler(
+            capabilities=self._rooms.capabilities,
+            hosts=self._rooms.hosts,
+            journal=self._journal,
+            clock=self.clock,
+            observe_only=observe_only,
+        )
+        self._looking: asyncio.Task[None] | None = None
+
+    def follow(self, revision: Revision) -> None:
+        """A new revision of desired state."""
+        before = {resource.ref for resource in self.revision.resources}
+        self.revision = revision
+        self._journal.forget(before - {resource.ref for resource in revision.resources})
+        self.reconciler.set_world(revision.world(self.namespace))
+        self.declared.set()
+
+    async def follow_source(self) -> None:
+        """Follow desired state until cancelled."""
+        async for revision in self.source.revisions():
+            self.follow(revision)
+
+    def snapshot(self, *, steps: int | None = 2000) -> dict[str, Any]:
+        """The last round, JSON-ready."""
+        return snapshot(
+            self.reconciler.plan,
+            self.reconciler.observation(),
+            at=self.reconciler.last_round,
+            revision=self.revision.revision,
+            looked=self._rooms.looked(),
+            steps=steps,
+        )
+
+    def why(self, topic: str, name: str) -> list[str]:
+        """Lines that explain a title, a host or a floor."""
+        if topic != "title":
+            kind = {"host": "Host", "floor": "CustodyFloor"}[topic]
+            if Ref(kind, self.namespace, name) not in self.reconciler.world.resources:
+                raise TelarchyError(f"no {topic} {name} is declared")
+        seen, now = self.reconciler.observation(), self.clock.now()
+        return self._rooms.why(self.reconciler.world, seen, now, topic, name)
+
+    def nudge(self) -> None:
+        """Something was applied or approved."""
+        self.source.reread()
+        self.reconciler.wake()
+
+    def reconcile(self) -> None:
+        """Read the source again, look at every host again, and try again what failed. All in the background."""
+        self.source.reread()
+        self.reconciler.retry_now()
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def _look(self) -> None:
+        await self.reconciler.observe()
+        self.reconciler.wake()
+
+    async def close(self) -> None:
+        """Let go of hosts. Jobs on them go on."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for capability in self._rooms.capabilities:
+            await capability.close()

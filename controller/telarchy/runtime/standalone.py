@@ -1,0 +1,191 @@
+"""A controller that runs alone: one state folder, one source, one loop, one socket.
+
+SIGTERM and SIGINT end it cleanly (jobs on hosts go on and are found again), SIGHUP makes it read its source and
+look at its hosts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from telarchy.core.plan import Event
+from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
+from telarchy.runtime.engine import Engine, Rooms
+from telarchy.runtime.lock import StateLock
+from telarchy.runtime.revision import Revision
+from telarchy.runtime.sources import open_source
+from telarchy.store import Store
+from telarchy.web.answers import SNAPSHOT, Answers
+from telarchy.web.control import Control
+
+HEARTBEAT_SECONDS = 15.0
+SNAPSHOT_PAUSE_SECONDS = 2.0  # the last round reaches the store at most this often
+CONTROLLER = "controller"  # memory key: pid, since when, and when it was last alive
+
+
+class Ended(IntEnum):
+    """How a run ended, as an exit code."""
+
+    SETTLED = 0
+    FAILED = 1
+    NOT_SETTLED = 3
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `telarchy run` was asked.
+
+    source:         a path, `git+URL#branch:path`, or "" for the embedded store
+    until_settled:  end when everything declared is so, or after `timeout` seconds
+    """
+
+    state: Path
+    source: str = ""
+    namespace: str = DEFAULT_NAMESPACE
+    allowed_signers: Path | None = None
+    poll_seconds: float = 60.0
+    until_settled: bool = False
+    timeout: float = 120.0
+    observe_only: bool = False
+
+
+@dataclass(frozen=True)
+class Running:
+    """A controller that has started, for whoever shows it."""
+
+    engine: Engine
+    answers: Answers
+    store: Store
+
+
+@asynccontextmanager
+async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> AsyncIterator[Running]:
+    """Lock, store, engine and socket, undone in the opposite order. Raises TelarchyError."""
+    with StateLock(options.state), Store.open(options.state) as store:
+        source = open_source(
+            options.source,
+            store,
+            namespace=options.namespace,
+            allowed_signers=options.allowed_signers,
+            poll_seconds=options.poll_seconds,
+        )
+        engine = Engine(
+            store, source, namespace=options.namespace, observe_only=options.observe_only, rooms=rooms
+        )
+        if store.lost:
+            ref = Ref("Store", options.namespace, "state")
+            store.events.record([Event(ref, "StoreDamaged", store.lost, "Warning")])
+        answers = Answers(store, engine)
+        control = Control(answers, options.state)
+        await control.start()
+        engine.reconciler.on_change(control.changed)
+        keeping = asyncio.create_task(_keep(engine), name="keep what is known")
+        try:
+            yield Running(engine, answers, store)
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await control.stop()
+            await engine.close()
+            store.memory.put(SNAPSHOT, engine.snapshot())
+
+
+async def run(running: Running, options: RunOptions) -> Ended:
+    """Follow the source until told to stop, or until settled. Failures of the loop itself are raised."""
+    engine = running.engine
+    stopped: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+    following = asyncio.create_task(engine.follow_source(), name="follow the source")
+    if options.until_settled:
+        looping = asyncio.create_task(_until_settled(engine, options.timeout), name="settle")
+    else:
+        looping = asyncio.create_task(_for_ever(engine), name="loop")
+    with signals(stopped, engine.reconcile):
+        try:
+            waited: list[asyncio.Future[Any]] = [following, looping, stopped]
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done():
+                return stopped.result()
+            if following.done():
+                following.result()  # it ends only by an error
+            return await looping
+        finally:
+            for task in (following, looping):
+                task.cancel()
+            await asyncio.gather(following, looping, return_exceptions=True)
+
+
+async def _for_ever(engine: Engine) -> Ended:
+    await engine.reconciler.run()
+    return Ended.SETTLED
+
+
+async def _until_settled(engine: Engine, limit: float) -> Ended:
+    began = time.monotonic()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(engine.declared.wait(), limit)
+    settled = await engine.reconciler.run_until_settled(limit - (time.monotonic() - began))
+    if not settled:
+        return Ended.NOT_SETTLED
+    return Ended.FAILED if wanting(engine.revision) else Ended.SETTLED
+
+
+def wanting(revision: Revision) -> str:
+    """Why a settled fleet is still not all that was declared: "" when it is."""
+    if not revision.healthy:
+        return revision.message
+    if revision.stalled:
+        first = next(iter(sorted(revision.stalled)))
+        problems = revision.stalled[first]
+        return f"{first} cannot be used as written: {problems[0] if problems else 'its manifest is broken'}"
+    return ""
+
+
+async def _keep(engine: Engine) -> None:
+    """Keep in the store what `get`, `plan` and `why` need when nobody runs, and how old it is."""
+    store, since = engine.store, time.time()
+    kept_round, beat = -1, 0.0
+    while True:
+        now = time.time()
+        if engine.reconciler.rounds != kept_round:
+            kept_round = engine.reconciler.rounds
+            store.memory.put(SNAPSHOT, engine.snapshot(), now)
+            beat = 0.0
+        if now - beat >= HEARTBEAT_SECONDS:
+            beat = now
+            store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)
+        await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
+
+
+class signals:
+    """SIGTERM and SIGINT settle the future, SIGHUP calls back; the former handlers come back at the end."""
+
+    def __init__(self, stopped: asyncio.Future[Ended], reread: Callable[[], None]) -> None:
+        self._ends = {signal.SIGTERM: Ended.SETTLED, signal.SIGINT: Ended.INTERRUPTED}
+        self._stopped, self._reread = stopped, reread
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        # only the main thread can take signals; elsewhere (tests) whoever runs us ends us
+        with suppress(ValueError, RuntimeError):
+            for number, end in self._ends.items():
+                self._loop.add_signal_handler(number, self._stop, end)
+            self._loop.add_signal_handler(signal.SIGHUP, self._reread)
+
+    def _stop(self, end: Ended) -> None:
+        if not self._stopped.done():
+            self._stopped.set_result(end)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (*self._ends, signal.SIGHUP):
+            with suppress(ValueError, RuntimeError):
+                self._loop.remove_signal_handler(number)

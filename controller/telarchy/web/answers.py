@@ -1,0 +1,274 @@
+"""Every question that a person can ask, answered from the store and, where one runs, from the engine.
+
+The control socket of a running controller and the command line without one use this same class, so the two
+give the same answers; only the age differs. All answers are JSON-ready.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from telarchy.errors import ConfigError, TelarchyError
+from telarchy.resources import references
+from telarchy.resources.loader import load_text
+from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref, Resource
+from telarchy.resources.registry import KINDS, resolve_kind
+from telarchy.store import Store
+from telarchy.store.events import EventRecord
+from telarchy.store.objects import APPLIED, SOURCE, Change
+
+SNAPSHOT = "snapshot"  # memory key: the last round, for when nobody runs
+SOURCE_STATE = "source"  # memory key: what is known of the source of desired state
+EVENTS_SHOWN = 500
+HASH_DIGITS_AT_LEAST = 4
+
+
+class NotFound(TelarchyError):
+    """A person asked for something that is not there."""
+
+
+class Engine(Protocol):
+    """What the answers need of a running controller."""
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """The last round, as `runtime.snapshot` shapes it."""
+        ...
+
+    def why(self, topic: str, name: str) -> list[str]:
+        """Lines that explain a title, a host or a floor."""
+        ...
+
+    def nudge(self) -> None:
+        """Something was applied or approved: act on it."""
+        ...
+
+    def reconcile(self) -> None:
+        """Read the source again and look at the hosts again, now."""
+        ...
+
+
+class Answers:
+    """The questions, by name. `engine` is None when no controller runs."""
+
+    def __init__(
+        self, store: Store, engine: Engine | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._engine, self._clock = store, engine, clock
+
+    def resources(
+        self, *, kinds: Iterable[str] = (), namespace: str = DEFAULT_NAMESPACE
+    ) -> list[dict[str, Any]]:
+        """Declared resources with their statuses, kinds in the order of the registry. No `kinds`: all."""
+        wanted = {self._kind(text) for text in kinds} or set(KINDS)
+        statuses = self._store.statuses.all()
+        found = {
+            one.ref: _shown(one, statuses.get(one.ref)) for one in self._store.objects.all(self._origin())
+        }
+        for ref, problems in self._stalled().items():
+            found[ref] = _stalled(ref, found.get(ref), statuses.get(ref), problems)
+        order = list(KINDS)
+        refs = [ref for ref in found if ref.kind in wanted and ref.namespace == namespace]
+        return [found[ref] for ref in sorted(refs, key=lambda ref: (order.index(ref.kind), ref.name))]
+
+    def events(
+        self, *, namespace: str = DEFAULT_NAMESPACE, kind: str = "", name: str = "", limit: int = EVENTS_SHOWN
+    ) -> list[dict[str, Any]]:
+        """Events, oldest first; of one resource when `kind` and `name` are given."""
+        ref = Ref(self._kind(kind), namespace, name) if kind else None
+        records = self._store.events.recent(limit, ref=ref)
+        return [_event(record) for record in records if record.ref.namespace == namespace]
+
+    def plan(self) -> dict[str, Any] | None:
+        """The last round; None when there never was one."""
+        if self._engine is not None:
+            return dict(self._engine.snapshot())
+        known: dict[str, Any] | None = self._store.memory.get(SNAPSHOT)
+        return known
+
+    def holds(self) -> dict[str, Any]:
+        """Changes that wait for a person, and approvals that stand."""
+        waiting = (self.plan() or {}).get("holds", [])
+        standing = [
+            {"hash": one.hash, "summary": one.summary, "who": one.who, "at": one.at, "expires": one.expires}
+            for one in self._store.approvals.standing(self._clock())
+        ]
+        return {"waiting": waiting, "approved": standing}
+
+    def why(self, *, topic: str, name: str, namespace: str = DEFAULT_NAMESPACE) -> list[str]:
+        """Lines that explain a title, a host or a floor."""
+        if self._engine is None:
+            return explain_from_store(self._store, topic, name, namespace)
+        return self._engine.why(topic, name)
+
+    def source(self) -> dict[str, Any] | None:
+        """What is known of the source of desired state."""
+        known: dict[str, Any] | None = self._store.memory.get(SOURCE_STATE)
+        return known
+
+    def history(self, *, limit: int = 100, host: str = "") -> list[dict[str, Any]]:
+        """Finished actions, oldest first."""
+        return [vars(deed) for deed in self._store.history.recent(limit, host=host)]
+
+    def health(self) -> dict[str, Any]:
+        """Whether the controller answers, and how fresh it is."""
+        at = (self.plan() or {}).get("at")
+        return {"status": "ok", "running": self._engine is not None, "planned": at, "lost": self._store.lost}
+
+    def apply(self, *, text: str, file: str = "", namespace: str = DEFAULT_NAMESPACE) -> list[dict[str, str]]:
+        """Add or change resources of the embedded store. All or nothing. Raises ConfigError."""
+        self._require_embedded("apply")
+        loaded = load_text(text, file or "-")
+        problems = loaded.errors + [one for one in references.check(loaded) if one.rule == "declared-twice"]
+        if problems:
+            raise ConfigError(problems)
+        if not loaded.resources:
+            raise ConfigError(f"{file or 'the input'} declares nothing")
+        changes = self._store.objects.apply([one.resource for one in loaded.resources], self._clock())
+        return self._changed(changes)
+
+    def delete(self, *, refs: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+        """Take resources out of the embedded store. Raises NotFound if one of them is not there."""
+        self._require_embedded("delete")
+        wanted = [Ref(self._kind(ref["kind"]), ref["namespace"], ref["name"]) for ref in refs]
+        known = {one.ref for one in self._store.objects.all(APPLIED)}
+        missing = [str(ref) for ref in wanted if ref not in known]
+        if missing:
+            raise NotFound(f"there is no {', no '.join(missing)}; nothing was deleted")
+        changes = self._store.objects.delete(wanted)
+        self._store.forget([change.ref for change in changes], "deleted", self._clock())
+        return self._changed(changes)
+
+    def approve(self, *, prefix: str, who: str = "") -> dict[str, Any]:
+        """Release one held change by the beginning of its hash. Raises NotFound."""
+        waiting = self.holds()["waiting"]
+        found = [hold for hold in waiting if hold["hash"].startswith(prefix)]
+        if len(prefix) < HASH_DIGITS_AT_LEAST or len(found) != 1:
+            raise NotFound(_which_hold(prefix, found, waiting))
+        hold: dict[str, Any] = found[0]
+        approval = self._store.approvals.grant(
+            hold["hash"], hold["actions"], summary=hold["summary"], who=who, now=self._clock()
+        )
+        self._wake()
+        return {**hold, "expires": approval.expires, "running": self._engine is not None}
+
+    def reconcile(self) -> dict[str, Any]:
+        """Ask a running controller to read its source and look at its hosts again, now."""
+        if self._engine is None:
+            raise TelarchyError("no controller is running: start one with `telarchy run`")
+        self._engine.reconcile()
+        return {"status": "asked"}
+
+    def _wake(self) -> None:
+        if self._engine is not None:
+            self._engine.nudge()
+
+    def _changed(self, changes: list[Change]) -> list[dict[str, str]]:
+        if any(change.verb != "unchanged" for change in changes):
+            self._wake()
+        return [{"ref": str(change.ref), "verb": change.verb} for change in changes]
+
+    def _origin(self) -> str:
+        """Which objects are desired state: those of the source that last ran, or what was applied."""
+        return SOURCE if (self.source() or {}).get("name") else APPLIED
+
+    def _require_embedded(self, verb: str) -> None:
+        source = (self.source() or {}).get("name")
+        if source and self._engine is not None:
+            raise TelarchyError(
+                f"desired state comes from {source}: change it there (`telarchy {verb}` is for a controller "
+                "that runs without --source)"
+            )
+        if self._engine is None and source:
+            # the source that ran before is no longer the truth once a person applies to the store
+            self._store.memory.forget(SOURCE_STATE)
+
+    def _kind(self, text: str) -> str:
+        kind = resolve_kind(text)
+        if kind is None:
+            raise NotFound(
+                f"there is no kind `{text}`; known are {', '.join(one.plural for one in KINDS.values())}"
+            )
+        return kind.name
+
+    def _stalled(self) -> dict[Ref, list[str]]:
+        known = (self.source() or {}).get("stalled", {})
+        return {Ref(*key.split("/", 2)): problems for key, problems in known.items()}
+
+
+def explain_from_store(store: Store, topic: str, name: str, namespace: str) -> list[str]:
+    """`why` without a controller: what the last round left in statuses and steps."""
+    kind = {"host": "Host", "floor": "CustodyFloor"}.get(topic)
+    lines: list[str] = []
+    if kind is not None:
+        ref = Ref(kind, namespace, name)
+        status = store.statuses.get(ref)
+        if status is None:
+            raise NotFound(f"nothing is known of {topic} {name}")
+        for one in status.get("conditions", []):
+            lines.append(
+                f"{one['type']}: {one['status']} ({one['reason']}) {one.get('message', '')}".rstrip()
+            )
+        lines += [
+            f"{one['title']}: {one.get('message') or one.get('reason', '')}"
+            for one in status.get("worst", [])
+        ]
+    known = store.memory.get(SNAPSHOT) or {}
+    fields = {"title": ("title",), "host": ("host", "source_host"), "floor": ()}[topic]
+    for step in known.get("steps", []):
+        if any(step.get(field) == name for field in fields) or (
+            kind and step.get("for") == f"{kind.lower()}/{name}"
+        ):
+            why = f": {step['reason']}" if step.get("reason") else ""
+            lines.append(f"{step['decision']}: {step['summary']}{why}")
+    return lines or [f"the last round decided nothing about {topic} {name}"]
+
+
+def _shown(resource: Resource, status: Mapping[str, Any] | None) -> dict[str, Any]:
+    manifest = resource.manifest()
+    manifest.pop("status", None)
+    return manifest | ({"status": dict(status)} if status else {})
+
+
+def _stalled(
+    ref: Ref, known: dict[str, Any] | None, status: Mapping[str, Any] | None, problems: list[str]
+) -> dict[str, Any]:
+    """A resource whose manifest is unusable now, beside its last good version if there is one."""
+    shown = known or {
+        "apiVersion": API_VERSION,
+        "kind": ref.kind,
+        "metadata": {"name": ref.name, "namespace": ref.namespace},
+        "spec": {},
+    }
+    reported = dict(status or {})
+    conditions = reported.get("conditions", [])
+    if not any(one["type"] == "Stalled" and one["status"] == "True" for one in conditions):
+        message = problems[0] if problems else "the manifest is not valid"
+        facts = {"reason": "InvalidManifest", "message": message}
+        mine = [{"type": "Ready", "status": "False"} | facts, {"type": "Stalled", "status": "True"} | facts]
+        conditions = mine + [one for one in conditions if one["type"] not in ("Ready", "Stalled")]
+    return shown | {"status": reported | {"conditions": conditions}}
+
+
+def _event(record: EventRecord) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "kind": record.ref.kind,
+        "namespace": record.ref.namespace,
+        "name": record.ref.name,
+        "type": record.type,
+        "reason": record.reason,
+        "message": record.message,
+        "first": record.first,
+        "last": record.last,
+        "count": record.count,
+    }
+
+
+def _which_hold(prefix: str, found: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> str:
+    if not waiting:
+        return "nothing waits for approval"
+    if len(found) > 1 or len(prefix) < HASH_DIGITS_AT_LEAST:
+        return f"`{prefix}` is too short to name one change; write more of its hash (see `telarchy approve --list`)"
+    return f"no held change begins with {prefix}; waiting are {', '.join(hold['hash'] for hold in waiting)}"
