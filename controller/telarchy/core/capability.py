@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from telarchy.core.action import Action
@@ -19,7 +19,8 @@ class Capability(Protocol):
 
     `plan` is pure. `observe` and `watch` only look: they never change anything on a host. `act` runs one
     action that the plan decided to start; calling it again for an action that already runs on a host attaches
-    to that job instead of starting another. Cancelling the task of `act` stops the job on the host.
+    to that job instead of starting another. Cancelling the task of `act` stops the job on the host, unless
+    `detach` was called before: then the job goes on, and the next controller finds it.
     """
 
     name: str
@@ -29,6 +30,10 @@ class Capability(Protocol):
 
     def section(self) -> Any:
         """The current evidence, as it goes into `Observation.sections[name]`."""
+
+    def free_space(self) -> Mapping[str, int]:
+        """Bytes free by host name, reserves included, as far as this room has looked; {} for most rooms."""
+        return {}
 
     def plan(self, world: World, seen: Observation, now: float) -> Plan:
         """Decide. No I/O, no clock, no randomness: the same input gives the same plan."""
@@ -43,6 +48,9 @@ class Capability(Protocol):
 
     async def act(self, action: Action, report: Report) -> None:
         """Do it. Raises ActionFailed, HostUnreachable or SafetyRefusal; returns when it is done and recorded."""
+
+    def detach(self) -> None:
+        """The controller is about to stop: from now on a cancelled `act` leaves its job running."""
 
     async def close(self) -> None:
         """Let go of connections and flush what is not stored yet. Jobs on hosts go on."""

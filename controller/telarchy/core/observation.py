@@ -66,6 +66,7 @@ class Observation:
     """Evidence of one moment.
 
     hosts:     by host name
+    free:      bytes free on each host's media roots, reserves included, where somebody could look
     cut_off:   the controller itself reaches nothing (no canary answers either)
     sections:  each capability's own evidence, by capability name
     running:   actions under way, by action id
@@ -74,6 +75,7 @@ class Observation:
     """
 
     hosts: Mapping[str, HostEvidence] = field(default_factory=dict)
+    free: Mapping[str, int] = field(default_factory=dict)
     cut_off: bool = False
     sections: Mapping[str, Any] = field(default_factory=dict)
     running: Mapping[str, Running] = field(default_factory=dict)

@@ -77,6 +77,7 @@ class Plan:
     statuses:   ref -> partial status (camelCase, JSON-ready); parts of several capabilities are merged,
                 `conditions` by their type
     beyond:     (count, bytes) of further actions that stand behind the horizon of this plan
+    unsettled:  names of resources that are not as declared, though nothing may be left to do about it now
     wake_at:    the next moment at which time alone may change the plan, seconds since the epoch
     """
 
@@ -85,12 +86,13 @@ class Plan:
     events: tuple[Event, ...] = ()
     holds: tuple[Hold, ...] = ()
     beyond: tuple[int, int] = (0, 0)
+    unsettled: tuple[str, ...] = ()
     wake_at: float | None = None
 
     @property
     def settled(self) -> bool:
-        """Everything declared is so: nothing to do, nothing waits, nothing runs."""
-        return not self.steps and self.beyond == (0, 0)
+        """Everything declared is so: nothing to do, nothing waits, nothing is lacking."""
+        return not self.steps and self.beyond == (0, 0) and not self.unsettled
 
 
 def merge(plans: Iterable[Plan]) -> Plan:
@@ -107,6 +109,7 @@ def merge(plans: Iterable[Plan]) -> Plan:
         events=tuple(event for plan in plans for event in plan.events),
         holds=tuple(hold for plan in plans for hold in plan.holds),
         beyond=(sum(plan.beyond[0] for plan in plans), sum(plan.beyond[1] for plan in plans)),
+        unsettled=tuple(name for plan in plans for name in plan.unsettled),
         wake_at=min(moments, default=None),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from telarchy.core.hosts import HostState
 from telarchy.core.observation import Attempt, Observation
 from telarchy.core.plan import Decision, Step
 from telarchy.core.words import format_span
@@ -164,6 +165,19 @@ class _Context:
             steady_need = weighed.steady_need - len(steady)
             if need <= 0 < len(healing):
                 plan.blocked.setdefault((index, title), "a damaged file is set aside first")
+            room = max(need, weighed.short - len(counted))
+            for copy in self._kept(name, view, floor):
+                if room <= 0:
+                    break
+                room -= 1
+                host = self.terms.hosts[copy.host]
+                promised.append(Target(self.ledger.volumes[copy.volume], host))
+                need, steady_need = need - 1, steady_need - host.always_on
+                self.ledger.take(copy, already_there=self.on_hosts.get((name, copy.volume), 0))
+                self.ledger.take_slots(copy)
+                plan.steps.append(Step(copy, Decision.START, ref=floor.ref))
+                plan.planned, plan.planned_bytes = plan.planned + 1, plan.planned_bytes + copy.bytes
+                plan.copying.add((index, title))
             in_flight = {volume for (job_title, volume) in self.on_hosts if job_title == name}
             in_flight |= {one.volume for one in self.under_way.values() if one.title == name}
             for _ in range(max(need, steady_need)):
@@ -196,6 +210,24 @@ class _Context:
             mine = plan.steps[-len(promised) :] if promised else []
             if wants and any(step.decision is Decision.START for step in mine):
                 plan.copying.add((index, title))
+
+    def _kept(self, name: str, view: TitleView, floor: FloorTerms) -> Iterator[Copy]:
+        """Running copies of this title that are still good. A missed probe stops none: the copy itself may
+        be what keeps the line busy."""
+        for copy in self.under_way.values():
+            host, source = self.terms.hosts.get(copy.host), self.terms.hosts.get(copy.source_host)
+            if (
+                copy.title != name
+                or copy.fingerprint != view.fingerprint
+                or copy.volume not in self.ledger.volumes
+            ):
+                continue
+            if host is None or source is None or copy.host not in floor.allowed:
+                continue
+            gone = (HostState.DOWN, HostState.MAINTENANCE)
+            if host.suspended or host.draining or host.cordoned or host.state in gone or source.state in gone:
+                continue
+            yield copy
 
     def _step(
         self, plan: CopyPlan, view: TitleView, name: str, floor: FloorTerms, weighed: Weighing, target: Target

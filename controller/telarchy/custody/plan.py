@@ -40,7 +40,9 @@ class CensusMemo:
 
     census: Census | None = None
 
-    def take(self, custody: CustodySeen, inputs: Sequence[tuple[FloorTerms, Mapping[str, Standing]]]) -> Census:
+    def take(
+        self, custody: CustodySeen, inputs: Sequence[tuple[FloorTerms, Mapping[str, Standing]]]
+    ) -> Census:
         last = self.census
         if last is None or not last.fits(custody.catalogue, inputs) or not last.refresh():
             last = self.census = Census(custody.catalogue, inputs)
@@ -189,9 +191,19 @@ def report(
     moments = [done.copies.wake_at, done.upkeep.wake_at]
     moments += [host.changes_at for host in done.terms.hosts.values()]
     moments += [floor.changes_at for floor in done.terms.floors]
+    statuses = statuses_of(done, seen, now, rounds)
+    unsettled = [
+        str(floor.ref)
+        for floor in done.terms.floors
+        if any(
+            one["type"] == "Ready" and one["status"] != "True" for one in statuses[floor.ref]["conditions"]
+        )
+        and not floor.suspended
+    ]
     return Plan(
         steps=done.steps,
-        statuses=statuses_of(done, seen, now, rounds),
+        statuses=statuses,
+        unsettled=(*unsettled, *done.blocked_by),
         holds=tuple(done.upkeep.holds),
         beyond=(beyond[0] + done.upkeep.due, beyond[1] + done.upkeep.due_bytes),
         wake_at=min((at for at in moments if at is not None), default=None),

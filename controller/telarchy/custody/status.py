@@ -98,7 +98,11 @@ def _floor_status(
 ) -> dict[str, Any]:
     counts = {word: int(count.counts[state]) for state, word in COUNTED.items()}
     for floor, title in done.copies.copying:
-        if floor == index and count.state[title] in (TitleState.LACKING, TitleState.BADLY_PLACED):
+        if floor == index and count.state[title] in (
+            TitleState.LACKING,
+            TitleState.BADLY_PLACED,
+            TitleState.UNKNOWN,
+        ):
             counts[COUNTED[TitleState(int(count.state[title]))]] -= 1
             counts["copying"] += 1
     titles = sum(counts.values())

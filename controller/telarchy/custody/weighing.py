@@ -141,7 +141,11 @@ def _holder(
 
 @dataclass(frozen=True, slots=True)
 class Weighing:
-    """The verdict. `need`: copies still wanted; `steady_need`: how many of them on always-on hosts."""
+    """The verdict.
+
+    need:         copies to make now; `steady_need`: how many of them on always-on hosts
+    short:        copies that are lacking, whether or not there is a live one to copy from
+    """
 
     state: TitleState
     need: int = 0
@@ -149,6 +153,7 @@ class Weighing:
     level: int = 2
     live: int = 0
     surplus: bool = False
+    short: int = 0
 
 
 def weigh(view: TitleView, terms: FloorTerms) -> Weighing:
@@ -176,12 +181,11 @@ def weigh(view: TitleView, terms: FloorTerms) -> Weighing:
     badly = sure >= terms.copies and steady_maybe < terms.always_on
     if not badly and maybe >= terms.copies and steady_maybe >= terms.always_on:
         return Weighing(TitleState.UNKNOWN, live=live, surplus=surplus)
+    need = max(terms.copies - maybe, terms.always_on - steady_maybe, 1)
     if not any(one.live and not one.damaged for one in view.holders):
         lost = all(one.damaged for one in view.holders)
-        return Weighing(
-            TitleState.UNRECOVERABLE if lost else TitleState.UNKNOWN, level=5, live=live, surplus=surplus
-        )
-    need = max(terms.copies - maybe, terms.always_on - steady_maybe, 1)
+        state = TitleState.UNRECOVERABLE if lost else TitleState.UNKNOWN
+        return Weighing(state, level=5, live=live, surplus=surplus, short=need)
     level = 3 if badly else 0 if live <= 1 else 1 if live * 3 < terms.copies else 2
     state = TitleState.BADLY_PLACED if badly else TitleState.LACKING
-    return Weighing(state, need, max(0, terms.always_on - steady_maybe), level, live, surplus)
+    return Weighing(state, need, max(0, terms.always_on - steady_maybe), level, live, surplus, need)

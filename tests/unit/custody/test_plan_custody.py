@@ -1,0 +1,277 @@
+"""What custody decides, case by case: the story of the README told to the planner."""
+
+from telarchy.core.plan import Decision, Plan
+from telarchy.custody.plan import plan_custody
+from telarchy.resources.meta import Ref
+from tests.world import GIB, NOW, Seen, VolumeState, files, fleet, floor, host, seen
+
+
+def plan(of: Seen, now: float = NOW, **options: object) -> Plan:
+    return plan_custody(of.world, of.observation(), now, **options)
+
+
+def lines(made: Plan) -> list[str]:
+    return [
+        f"{step.decision} {step.action}" + (f": {step.reason}" if step.reason else "") for step in made.steps
+    ]
+
+
+def status(made: Plan, name: str = "all") -> dict:
+    return made.statuses[Ref("CustodyFloor", "default", name)]
+
+
+def ready(made: Plan, name: str = "all") -> dict:
+    return next(one for one in status(made, name)["conditions"] if one["type"] == "Ready")
+
+
+def three(**floor_spec: object) -> Seen:
+    return seen(fleet(), host("attic"), host("cellar"), host("laptop", always_on=False), floor(**floor_spec))
+
+
+def test_a_lacking_title_is_copied_to_an_always_on_host() -> None:
+    of = three()
+    of.put("laptop", "tv/Show/S01", files(GIB, GIB))
+    made = plan(of)
+    assert len(made.steps) == 1
+    step = made.steps[0]
+    assert step.decision is Decision.START
+    assert step.action.host in ("attic", "cellar")
+    assert step.action.bytes == 2 * GIB
+    assert status(made)["copying"] == 1 and ready(made)["reason"] == "Copying"
+
+
+def test_a_met_floor_plans_nothing_and_is_ready() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "tv/Show/S01", files(GIB))
+    made = plan(of)
+    assert made.steps == () and made.settled
+    assert ready(made) == {
+        "type": "Ready",
+        "status": "True",
+        "reason": "FloorMet",
+        "message": "1 of 1 title with 2 copies (1 always on)",
+    }
+
+
+def test_copies_in_one_failure_domain_count_as_one() -> None:
+    of = seen(
+        fleet(), host("a", failureDomain="box"), host("b", failureDomain="box"), host("c"), floor(copies=2)
+    )
+    for name in ("a", "b"):
+        of.put(name, "films/Alien", files(GIB))
+    assert [step.action.host for step in plan(of).steps] == ["c"]
+
+
+def test_two_copies_on_roamers_are_badly_placed() -> None:
+    of = seen(fleet(), host("a"), host("l1", always_on=False), host("l2", always_on=False), floor())
+    for name in ("l1", "l2"):
+        of.put(name, "films/Alien", files(GIB))
+    made = plan(of)
+    assert [step.action.host for step in made.steps] == ["a"]
+    assert status(made)["copying"] == 1
+
+
+def test_a_missing_host_counts_until_its_grace_is_over() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB))
+    of.miss("cellar", 60)
+    made = plan(of)
+    assert made.steps == ()
+    assert made.wake_at == NOW + 15 * 60 - 60
+    of.miss("cellar", 15 * 60)
+    assert [step.action.host for step in plan(of).steps] == ["laptop"]
+    of.answer("cellar")
+    assert plan(of).steps == ()
+
+
+def test_an_unmounted_volume_is_unknown_and_never_repaired_for() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB))
+    of.set_volume("cellar", state=VolumeState.MISSING, message="no sentinel at /srv/cellar")
+    made = plan(of)
+    assert made.steps == ()
+    assert status(made)["unknown"] == 1
+    assert "cellar" in status(made)["worst"][0]["message"]
+    assert len(made.holds) == 1 and "mount it again" in made.holds[0].summary
+
+
+def test_the_brake_stops_repair_when_more_than_one_custodian_is_gone() -> None:
+    names = ["a", "b", "c", "d"]
+    of = seen(fleet(), *(host(name) for name in names), floor())
+    for name in ("c", "d"):
+        of.put(name, "films/Alien", files(GIB))
+    of.put("a", "films/Brazil", files(GIB))
+    for name in ("c", "d"):
+        of.miss(name, 3600)
+    made = plan(of)
+    assert {step.decision for step in made.steps} == {Decision.WAIT}
+    assert "custodians are up" in made.steps[0].reason
+
+
+def test_a_partial_copy_is_completed_where_it_is() -> None:
+    of = three()
+    of.put("attic", "tv/Show/S01", files(GIB, GIB, GIB))
+    of.put("laptop", "tv/Show/S01", files(GIB))
+    step = plan(of).steps[0]
+    assert (step.action.host, step.action.partial, step.action.bytes) == ("laptop", True, 2 * GIB)
+
+
+def test_two_halves_complete_each_other() -> None:
+    of = three()
+    of.put("attic", "tv/Show/S01", files(GIB, names=("e1",)))
+    of.put("cellar", "tv/Show/S01", files(GIB, names=("e2",)))
+    steps = plan(of).steps
+    assert {(s.action.source_host, s.action.host) for s in steps} == {
+        ("attic", "cellar"),
+        ("cellar", "attic"),
+    }
+
+
+def test_files_that_differ_wait_for_a_person() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    of.put("cellar", "films/Alien", files(2 * GIB))
+    made = plan(of)
+    assert made.steps == ()
+    worst = status(made)["worst"][0]
+    assert (
+        worst["reason"] == "Conflict"
+        and "sizes differ" in worst["message"]
+        and "cellar/main" in worst["message"]
+    )
+
+
+def test_no_room_says_so_and_promises_nothing_twice() -> None:
+    of = seen(fleet(), host("a"), host("b"), floor(), free=3 * GIB, total=100 * GIB)
+    for number in range(3):
+        of.put("a", f"films/F{number}", files(2 * GIB))
+    made = plan(of)
+    assert len(made.steps) == 1
+    worst = [one for one in status(made)["worst"] if one["reason"] == "NoTarget"]
+    assert len(worst) == 2 and "less than 2.0 GiB free above the reserve" in worst[0]["message"]
+
+
+def test_slots_queue_the_rest_in_order_of_urgency() -> None:
+    of = three()
+    of.put("attic", "films/Big", files(9 * GIB))
+    of.put("attic", "films/Small", files(GIB))
+    made = plan(of)
+    assert [s.action.title for s in made.steps] == ["films/Small", "films/Big"]
+    assert made.steps[0].decision is Decision.START
+
+
+def test_the_plan_is_the_same_twice_and_does_not_restart_what_runs() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    first = plan(of)
+    of.start(first.steps[0].action)
+    assert plan(of).steps == first.steps
+    of.miss("attic", 30)  # a missed probe stops no copy
+    assert plan(of).steps == first.steps
+
+
+def test_surplus_is_kept_without_max_copies_and_trimmed_with_it() -> None:
+    old = NOW - 30 * 86400
+    of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2))
+    for name in ("a", "b", "c"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 60), at=old)
+    assert plan(of).steps == ()
+    of.resources[-1] = floor(copies=2, maxCopies=2)
+    made = plan(of)
+    assert [step.action.verb for step in made.steps] == ["Trim"]
+    assert made.steps[0].decision is Decision.START
+    of.set_volume(made.steps[0].action.host, removed=1)
+    held = plan(of)
+    assert [step.decision for step in held.steps] == [Decision.HOLD]
+    of.approved.update(held.holds[0].action_ids)
+    assert [step.decision for step in plan(of).steps] == [Decision.START]
+
+
+def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
+    of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
+    for name in ("a", "b", "c"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 60), at=NOW - 30 * 86400)
+    of.miss("c", 1)
+    assert plan(of).steps == ()
+
+
+def test_a_damaged_copy_is_quarantined_then_healed_where_it_lay() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "tv/Show/S01", files(GIB, GIB, read_at=NOW - 99))
+    of.catalogue.record_digests(of.key("cellar"), "tv/Show/S01", {}, ["e02.mkv"], NOW)
+    made = plan(of)
+    assert [(s.action.verb, s.action.host) for s in made.steps] == [("Quarantine", "cellar")]
+    of.put("cellar", "tv/Show/S01", files(GIB, read_at=NOW - 99))
+    made = plan(of)
+    assert [(s.action.verb, s.action.host, s.action.bytes) for s in made.steps] == [("Copy", "cellar", GIB)]
+
+
+def test_the_only_copy_stays_though_it_is_damaged() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB, read_at=NOW - 99))
+    of.catalogue.record_digests(of.key("attic"), "films/Alien", {}, ["e01.mkv"], NOW)
+    made = plan(of)
+    assert made.steps == ()
+    assert status(made)["unrecoverable"] == 1 and status(made)["worst"][0]["reason"] == "Damaged"
+
+
+def test_verification_is_due_by_age_and_one_at_a_time() -> None:
+    of = three(verify={"every": "30d"})
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 40 * 86400))
+        of.put(name, "films/Brazil", files(GIB, read_at=NOW - 10))
+    made = plan(of)
+    assert [(s.action.verb, s.action.host, s.decision) for s in made.steps] == [
+        ("Verify", "attic", Decision.START),
+        ("Verify", "cellar", Decision.START),
+    ]
+
+
+def test_a_new_root_is_adopted_before_anything_is_copied_to_it() -> None:
+    of = seen(fleet(), host("a"), host("b"), floor())
+    of.set_volume("b", id="", state=VolumeState.NEW)
+    of.volumes["b/main"] = of.volumes.pop("b-main-id")
+    of.catalogue.rename_volume("b-main-id", "b/main")
+    of.put("a", "films/Alien", files(GIB))
+    made = plan(of)
+    assert [(s.action.verb, s.decision) for s in made.steps] == [
+        ("AdoptVolume", Decision.START),
+        ("Copy", Decision.QUEUE),
+    ]
+
+
+def test_a_title_that_no_host_has_is_unrecoverable_until_it_is_forgotten() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    of.drop("attic", "films/Alien")
+    made = plan(of)
+    assert status(made)["unrecoverable"] == 1
+    of.approved.update(made.holds[0].action_ids)
+    assert [step.action.verb for step in plan(of).steps] == ["Forget"]
+
+
+def test_observe_mode_reports_and_does_nothing() -> None:
+    of = three(mode="Observe")
+    of.put("attic", "films/Alien", files(GIB))
+    made = plan(of)
+    assert made.steps == () and ready(made)["reason"] == "Drifted"
+
+
+def test_a_drained_host_is_a_source_and_counts_no_more() -> None:
+    of = seen(fleet(), host("a", drain=True), host("b"), host("c"), floor())
+    for name in ("a", "b"):
+        of.put(name, "films/Alien", files(GIB))
+    assert [step.action.host for step in plan(of).steps] == ["c"]
+
+
+def test_nothing_is_copied_before_every_live_root_was_seen() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    of.set_volume("cellar", scanned=None)
+    made = plan(of)
+    assert {step.decision for step in made.steps} == {Decision.WAIT}
+    assert ready(made)["status"] == "Unknown" or ready(made)["reason"] in ("Observing", "Waiting")
