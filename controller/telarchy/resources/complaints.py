@@ -130,8 +130,11 @@ def _wrong_type(wanted: str, node: Node | None, path: Path) -> str:
     if wanted == "text" and not isinstance(node.value, (dict, list, str)):
         read_as = {bool: str(node.value).lower(), type(None): "nothing"}.get(type(node.value), "a number")
         return f'`{_shown(node)}` is read as {read_as} in YAML; put it in quotes: "{_shown(node)}"'
-    if isinstance(node.value, str):
-        unquoted = {"a whole number": node.value.isdigit(), "true or false": node.value in ("true", "false")}
+    if node.quoted:
+        unquoted = {
+            "a whole number": node.value.isdecimal(),
+            "true or false": node.value in ("true", "false"),
+        }
         if unquoted.get(wanted):
             return f"must be {wanted}; remove the quotes around {_shown(node)}"
     if wanted.startswith("a list") and not isinstance(node.value, dict):

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from telarchy.resources.meta import GROUP, VERSION, Column, Kind
+from telarchy.resources.meta import GROUP, MAX_NAME, VERSION, Column, Kind
 from telarchy.resources.registry import KINDS
 
 CATEGORY = "telarchy"
@@ -99,7 +99,8 @@ def structural_schema(kind: Kind) -> dict[str, Any]:
     properties: dict[str, Any] = {
         "apiVersion": {"type": "string", "description": "The version of this kind's schema."},
         "kind": {"type": "string", "description": "What this declares."},
-        "metadata": {"type": "object"},
+        # the name is all that may be narrowed here; label values have the same limit
+        "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": MAX_NAME}}},
         "spec": _structural(schema["properties"]["spec"], definitions, "spec", ()),
         "status": _structural(schema["properties"]["status"], definitions, "status", ()),
     }

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from telarchy.errors import Problem
+from telarchy.resources.yamlsyntax import line_and_column, syntax_problem
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 MAX_NODES = 500_000  # per document, aliases expanded
@@ -39,8 +40,6 @@ _FLOAT = re.compile(
 )
 _SPECIAL_FLOATS = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 _DOCUMENT_MARK = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-# What YAML lets stand in a text (its production c-printable), inverted.
-_UNPRINTABLE = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 
 
 @dataclass(eq=False, slots=True)
@@ -51,13 +50,14 @@ class Node:
     line: int
     column: int
     spelling: str = ""  # a plain scalar as written, before it was read as a number or the like
+    quoted: bool = False
     size: int = 1  # nodes in it, aliases expanded
     depth: int = 1
     open: bool = False  # still being read
     flawed: bool = False  # of a document: it can be read, but says something twice or doubtfully
 
     def plain(self) -> Any:
-        """The value as plain data. Aliased parts are shared, so it must not be changed in place."""
+        """The value as plain data."""
         if isinstance(self.value, dict):
             return {key: entry.node.plain() for key, entry in self.value.items()}
         if isinstance(self.value, list):
@@ -152,7 +152,7 @@ def read_documents(text: str, file: str) -> Documents:
         except _Refused as no:
             found.problems.append(Problem(no.message, file, no.line, no.column, rule=no.rule))
         except yaml.YAMLError as error:
-            found.problems.append(_syntax_problem(error, chunk, file, first_line))
+            found.problems.append(syntax_problem(error, chunk, file, first_line))
     return found
 
 
@@ -167,13 +167,9 @@ def decode(data: bytes, file: str) -> str | Problem:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8")
-        line, column = _line_and_column(before, len(before))
+        line, column = line_and_column(before, len(before))
         message = f"the file is not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8"
         return Problem(message, file, line, column, rule="not-utf-8")
-
-
-def _line_and_column(text: str, index: int) -> tuple[int, int]:
-    return text.count("\n", 0, index) + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
 def _chunks(text: str) -> Iterator[tuple[str, int]]:
@@ -327,13 +323,14 @@ class _Reader:
                 )
             return Node(text, line, column, text)
         if not event.implicit[0]:
-            return Node(text, line, column, text)
+            return Node(text, line, column, text, quoted=True)
         if _LEADING_ZERO.fullmatch(text):
             message = (
                 f"`{text}` is a number in base eight to some programs and in base ten to others; "
                 f'write it without the zero, or as text: "{text}"'
             )
             self._found.problems.append(Problem(message, self._file, line, column, rule="yaml-octal"))
+            return Node(int(text.replace("_", "")) if len(text) <= MAX_DIGITS else text, line, column, text)
         return Node(_read_plain(text), line, column, text)
 
 
@@ -364,56 +361,3 @@ def _read_plain(text: str) -> Any:
         if special := _SPECIAL_FLOATS.get(text.lower()):
             return float(special)
     return text
-
-
-_SYNTAX_SENTENCES = (
-    ("found character '\\t' that cannot start", "a tab cannot indent YAML; use spaces"),
-    ("found a tab character", "a tab cannot indent YAML; use spaces"),
-    (
-        "mapping values are not allowed",
-        "a `:` is not expected here; check the indentation above, and quote values that contain `: `",
-    ),
-    (
-        "could not find expected ':'",
-        "a `key: value` is expected here; is a `:` missing, or a space after it?",
-    ),
-    ("while scanning a quoted scalar", "a quote is opened here and never closed"),
-    ("expected <block end>", "the indentation does not fit the lines above"),
-    ("did not find expected key", "the indentation does not fit the lines above, or a `key:` is missing"),
-    ("did not find expected '-' indicator", "the indentation does not fit the list above"),
-    ("expected ',' or ']'", "a `,` or the closing `]` of a list is missing"),
-    ("expected ',' or '}'", "a `,` or the closing `}` of a mapping is missing"),
-    (
-        "found character that cannot start any token",
-        "this character cannot begin a value; put the value in quotes",
-    ),
-    ("found character '`'", "a backquote cannot begin a value; put the value in quotes"),
-    ("found character '@'", "an `@` cannot begin a value; put the value in quotes"),
-    ("found character '%'", "a `%` cannot begin a value; put the value in quotes"),
-    (
-        "unknown escape character",
-        "an unknown `\\` escape in double quotes; use single quotes, or write `\\\\`",
-    ),
-)
-
-
-def _syntax_problem(error: yaml.YAMLError, chunk: str, file: str, first_line: int) -> Problem:
-    if isinstance(error, yaml.reader.ReaderError):
-        where = _UNPRINTABLE.search(chunk)
-        line, column = _line_and_column(chunk, where.start() if where else 0)
-        name = f"U+{ord(where[0]):04X}" if where else "of an unknown kind"
-        message = f"a control character ({name}) cannot stand in YAML; remove it"
-        return Problem(message, file, line + first_line - 1, column, rule="control-character")
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    text = f"{getattr(error, 'context', None) or ''} {getattr(error, 'problem', None) or error}".strip()
-    if "quoted scalar" in text and getattr(error, "context_mark", None) is not None:
-        mark = error.context_mark  # type: ignore[attr-defined]  # where it opens says more than where it ends
-    line, column = (mark.line + first_line, mark.column + 1) if mark is not None else (first_line, 1)
-    lines = chunk.split("\n")
-    here = lines[line - first_line] if line - first_line < len(lines) else ""
-    if here[: column - 1].strip(" \t") == "" and "\t" in here[: len(here) - len(here.lstrip())]:
-        return Problem(
-            "a tab cannot indent YAML; use spaces", file, line, here.index("\t") + 1, rule="yaml-syntax"
-        )
-    sentence = next((says for known, says in _SYNTAX_SENTENCES if known in text), f"not valid YAML: {text}")
-    return Problem(sentence, file, line, column, rule="yaml-syntax")
