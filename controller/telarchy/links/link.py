@@ -45,7 +45,13 @@ class Link(Protocol):
     host: str
     endpoint: str  # "" for local, else the chosen user@address[:port]
 
-    async def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = 60.0) -> Completed:
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float | None = 60.0,
+    ) -> Completed:
         """Run to the end and collect. Raises TimeoutError when `timeout` seconds pass (the command is killed)."""
         ...
 
