@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,23 @@ def command(
 ) -> str:
     """Run `argv` with `text` as its input and return its standard output, stripped."""
     done = subprocess.run(
-        argv, input=text or "", capture_output=True, text=True, timeout=timeout, env=env, check=False
+        argv,
+        input=text or "",
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=env or tools(),
+        check=False,
     )
     if check and done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise LabError(f"{_printable(argv)}: exit {done.returncode}: {said}")
     return done.stdout.strip()
+
+
+def tools(**more: str) -> dict[str, str]:
+    """This process' environment, in which the system's own tools are found, and `more`."""
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin", **more}
 
 
 def wait_until(true: Callable[[], bool], what: str, timeout: float, pause: float = 0.01) -> None:

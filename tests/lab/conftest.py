@@ -14,7 +14,7 @@ from tests.lab.readiness import lab_declined, lab_required, missing_prerequisite
 from tests.lab.tree import layers
 
 _HERE = Path(__file__).parent
-_FIRST_TREE_SECONDS = 900
+_FIRST_TREE_SECONDS = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.lab.command import LabError, command, wait_until
+from tests.lab.command import LabError, command, tools, wait_until
 from tests.lab.slot import Slot, cgroup_roots
 
 _STOP = signal.SIGRTMIN + 4
@@ -57,7 +57,7 @@ class Machine:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "GROUPS_TO_ENTER": " ".join(map(str, self._groups))},
+                env=tools(GROUPS_TO_ENTER=" ".join(map(str, self._groups))),
                 start_new_session=True,
             )
         wait_until(self._found_leader, f"{self.name} to start its process 1", timeout=30)

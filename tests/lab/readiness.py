@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 
+from tests.lab.command import tools
+
 _COMMANDS = ("debootstrap", "systemd-nspawn", "ip", "nft", "ssh", "mkfs.ext4", "losetup", "nsenter", "mount")
 
 
 def missing_prerequisites() -> list[str]:
     """What stands between this machine and a lab, in words; empty if nothing does."""
     missing = [] if os.geteuid() == 0 else ["it needs root"]
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    absent = [name for name in _COMMANDS if shutil.which(name, path=path) is None]
+    absent = [name for name in _COMMANDS if shutil.which(name, path=tools()["PATH"]) is None]
     if absent:
         missing.append(f"{', '.join(absent)} not installed (tests/lab/prerequisites.sh installs them)")
     return missing

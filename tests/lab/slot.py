@@ -15,12 +15,8 @@ from typing import TextIO
 from tests.lab.command import LabError, command, wait_until
 
 _SLOTS = range(1, 255)
+_RUNS = Path("/var/lib/telarchy-lab")
 _NETWORK = "10.213"
-
-
-def runs_directory() -> Path:
-    """Where runs keep their disks and logs: `TELARCHY_LAB_RUNS`, or a system state folder."""
-    return Path(os.environ.get("TELARCHY_LAB_RUNS", "/var/lib/telarchy-lab"))
 
 
 class Slot:
@@ -29,7 +25,7 @@ class Slot:
     def __init__(self, number: int, lock: TextIO) -> None:
         self.number = number
         self._lock = lock
-        self.directory = runs_directory() / str(number)
+        self.directory = _RUNS / str(number)
         self.prefix = f"tl{number}"
         self.network = f"{_NETWORK}.{number}"
         self.cgroup = f"telarchy-lab-{number}"
@@ -37,10 +33,10 @@ class Slot:
     @classmethod
     def take(cls) -> Slot:
         """Clear away what crashed runs left, and hold the first number that nobody holds."""
-        runs_directory().mkdir(parents=True, exist_ok=True)
+        _RUNS.mkdir(parents=True, exist_ok=True)
         taken: Slot | None = None
         for number in _SLOTS:
-            if taken and not (runs_directory() / str(number)).exists():
+            if taken and not (_RUNS / str(number)).exists():
                 continue
             slot = cls._try(number)
             if slot is None:
@@ -57,7 +53,7 @@ class Slot:
 
     @classmethod
     def _try(cls, number: int) -> Slot | None:
-        lock = (runs_directory() / f"{number}.lock").open("w")
+        lock = (_RUNS / f"{number}.lock").open("w")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.lab.command import command
+from tests.lab.command import command, tools
 
 SUITE = "bookworm"
 BASE_PACKAGES = (
@@ -199,7 +199,7 @@ def _debian_mirror() -> str | None:
 
 def _fetching_environment() -> dict[str, str]:
     """This process' environment, with apt's own proxy for tools that are not apt."""
-    environment = dict(os.environ)
+    environment = tools()
     proxy = command("apt-config", "shell", "proxy", "Acquire::http::Proxy")
     if proxy and "http_proxy" not in environment:
         environment["http_proxy"] = proxy.partition("=")[2].strip("'")

@@ -18,7 +18,6 @@ from tests.lab.disk import (
 from tests.lab.machine import Machine
 
 FILLING = ".lab-filling"
-_NODE = "/dev/lab-disk"
 
 
 class Volume:
@@ -60,11 +59,11 @@ class Volume:
         try:
             number = str(os.minor(Path(loop).stat().st_rdev))
             machine.order("mkdir", "-p", self.point)
-            machine.order("mknod", _NODE, "b", "7", number)
+            machine.order("mknod", loop, "b", "7", number)
             machine.order(
                 "mount", "-t", "ext4", "-o", "noatime,noinit_itable,errors=remount-ro", _NODE, self.point
             )
-            machine.order("rm", _NODE)
+            machine.order("rm", loop)
         finally:
             release_loop(loop)
 
