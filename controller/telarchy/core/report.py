@@ -1,0 +1,82 @@
+"""From a plan to what a person reads: whole statuses with times and generations, and events on transitions only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from telarchy.core.clock import rfc3339
+from telarchy.core.plan import Event, Plan
+from telarchy.core.world import World
+from telarchy.resources.meta import MAX_MESSAGE, Ref
+
+Status = dict[str, Any]
+
+
+class Record(Protocol):
+    """Where statuses and events are kept: the embedded store, or the API server."""
+
+    def status(self, ref: Ref) -> Status | None: ...
+    def write_statuses(self, statuses: Mapping[Ref, Mapping[str, Any]], now: float) -> list[Ref]: ...
+    def record_events(self, events: Iterable[Event], now: float) -> None: ...
+    def approved(self, now: float) -> frozenset[str]: ...
+
+
+def finish(plan: Plan, world: World, record: Record, now: float) -> tuple[dict[Ref, Status], list[Event]]:
+    """Complete the plan's statuses and tell what changed since the recorded ones."""
+    statuses: dict[Ref, Status] = {}
+    events: list[Event] = list(plan.events)
+    for ref, resource in world.resources.items():
+        part = plan.statuses.get(ref)
+        if part is not None:
+            statuses[ref] = _complete(dict(part), record.status(ref), resource.metadata.generation, now)
+    for ref, problems in world.stalled.items():
+        words = "; ".join(problem.message for problem in problems) or "the manifest is not valid"
+        before = record.status(ref)
+        generation = (before or {}).get("observedGeneration", 0)
+        kept = {key: value for key, value in (before or {}).items() if key != "conditions"}
+        # An object that still runs on its last good version keeps the conditions of that version besides.
+        conditions = list((statuses.get(ref) or {}).get("conditions", []))
+        conditions = [one for one in conditions if one["type"] not in ("Ready", "Stalled")]
+        conditions += [
+            {"type": "Ready", "status": "False", "reason": "InvalidManifest", "message": words},
+            {"type": "Stalled", "status": "True", "reason": "InvalidManifest", "message": words},
+        ]
+        base = statuses.get(ref) or kept
+        statuses[ref] = _complete(base | {"conditions": conditions}, before, generation, now)
+    for ref, status in statuses.items():
+        events += _transitions(ref, record.status(ref), status)
+    return statuses, events
+
+
+def _complete(status: Status, before: Status | None, generation: int, now: float) -> Status:
+    known = {one["type"]: one for one in (before or {}).get("conditions", [])}
+    conditions = []
+    for one in status.get("conditions", []):
+        earlier = known.get(one["type"])
+        same = earlier is not None and earlier["status"] == one["status"]
+        since = earlier["lastTransitionTime"] if same and earlier is not None else rfc3339(now)
+        message = one.get("message", "")
+        message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+        conditions.append(
+            one | {"message": message, "lastTransitionTime": since, "observedGeneration": generation}
+        )
+    return status | {"observedGeneration": generation, "conditions": conditions}
+
+
+def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event]:
+    """An event when Ready changes its word, and when its reason changes to something that is not in order."""
+    earlier = {one["type"]: one for one in (before or {}).get("conditions", [])}
+    for one in now.get("conditions", []):
+        if one["type"] != "Ready":
+            continue
+        old = earlier.get("Ready")
+        moved = old is None or old["status"] != one["status"]
+        if moved or (one["status"] != "True" and old is not None and old["reason"] != one["reason"]):
+            calm = one["status"] == "True" or one["reason"] in (
+                "Copying",
+                "Observing",
+                "Progressing",
+                "Waiting",
+            )
+            yield Event(ref, one["reason"], one["message"] or one["reason"], "Normal" if calm else "Warning")
