@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.lab.command import LabError, command
 from tests.lab.disk import (
+    MOUNT_OPTIONS,
     check_disk,
     copy_disk,
     loop_device,
@@ -60,11 +61,9 @@ class Volume:
             number = str(os.minor(Path(loop).stat().st_rdev))
             machine.order("mkdir", "-p", self.point)
             machine.order("mknod", loop, "b", "7", number)
-            machine.order(
-                "mount", "-t", "ext4", "-o", "noatime,noinit_itable,errors=remount-ro", _NODE, self.point
-            )
-            machine.order("rm", loop)
+            machine.order("mount", "-t", "ext4", "-o", MOUNT_OPTIONS, loop, self.point)
         finally:
+            machine.order("rm", "-f", loop)
             release_loop(loop)
 
     def unmount(self, machine: Machine) -> None:
