@@ -28,6 +28,7 @@ CATEGORY = "telarchy"
 # What a structural schema may hold here. Everything else is dropped on purpose (DROPPED) or an error.
 KEPT = frozenset(
     {
+        "anyOf",
         "description",
         "enum",
         "format",
@@ -135,8 +136,8 @@ def _structural(
         schema = {**definitions[name], **schema}
         inside = (*inside, name)
     if schema.get("x-kubernetes-int-or-string"):
-        # the API server knows exactly this pair, and implies it
-        schema.pop("anyOf")
+        # of all unions the API server takes just this one, and just so
+        schema["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     elif alternatives := schema.pop("anyOf", None):
         # `X | None`: optional means left out, not null
         wanted = [one for one in alternatives if one != {"type": "null"}]

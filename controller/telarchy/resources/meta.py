@@ -12,6 +12,7 @@ server refuses them too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ DEFAULT_NAMESPACE = "default"
 MAX_NAME = 63
 MAX_MESSAGE = 4096  # characters of a condition's message; metav1 allows 32768, nobody reads that
 
+# datetime.fromisoformat takes more than the API server does (`20261120T1830Z`, a space for the T).
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 
 Int = Annotated[int, Strict()]
@@ -86,21 +89,21 @@ Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=64)]
 
 
 def parse_time(value: Any) -> datetime:
-    """An RFC 3339 time with its zone; anything else is an error with a sentence for a person."""
-    if isinstance(value, str):
-        try:
+    """An RFC 3339 time, in UTC; anything else is an error with a sentence for a person."""
+    try:
+        if isinstance(value, str) and _RFC3339.fullmatch(value):
             value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime) or value.tzinfo is None:
-        says = "a time is written with its zone, like 2026-11-20T18:30:00Z or 2026-11-20T18:30:00+01:00"
-        raise PydanticCustomError("time", "{says}", {"says": says})
-    return value
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # a 30th of February, or a time that is before the year 1 in UTC
+    says = "a time is written with its zone, like 2026-11-20T18:30:00Z or 2026-11-20T18:30:00+01:00"
+    raise PydanticCustomError("time", "{says}", {"says": says})
 
 
 def format_time(value: datetime) -> str:
     """RFC 3339 in UTC, to the second (metav1.Time): `2026-11-20T18:30:00Z`."""
-    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
 Time = Annotated[

@@ -28,17 +28,14 @@ def refusals(schema: dict[str, Any], value: Any, place: str = "spec") -> Iterato
 
 
 def _plain(schema: Any, *, names: bool = False) -> Any:
-    """The schema in words that jsonschema knows: int-or-string spelt out, patterns matched as RE2 does."""
+    """The schema in words that jsonschema knows: patterns matched as RE2 does."""
     if isinstance(schema, list):
         return [_plain(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
     result = {key: _plain(inner, names=not names and key == "properties") for key, inner in schema.items()}
-    if not names:
-        if result.get("x-kubernetes-int-or-string"):
-            result["anyOf"] = [{"type": "integer"}, {"type": "string"}]
-        if isinstance(pattern := result.get("pattern"), str):
-            result["pattern"] = pattern.removesuffix("$") + r"\Z"  # RE2's `$` is the end of the text
+    if not names and isinstance(pattern := result.get("pattern"), str):
+        result["pattern"] = pattern.removesuffix("$") + r"\Z"  # RE2's `$` is the end of the text
     return result
 
 
@@ -62,7 +59,7 @@ def _broken_rules(schema: dict[str, Any], value: Any, place: str) -> Iterator[st
 
 
 ALLOWED = {
-    "additionalProperties", "default", "description", "enum", "format", "items", "maxItems", "maxLength",
+    "additionalProperties", "anyOf", "default", "description", "enum", "format", "items", "maxItems", "maxLength",
     "maxProperties", "maximum", "minItems", "minLength", "minProperties", "minimum", "pattern", "properties",
     "required", "type", "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys", "x-kubernetes-list-type",
     "x-kubernetes-validations",
@@ -77,6 +74,10 @@ def structural_flaws(schema: dict[str, Any], place: str = "") -> Iterator[str]:
     if schema.get("x-kubernetes-int-or-string"):
         if kind is not None:
             yield f"{place}: int-or-string has no type"
+        if schema.get("anyOf") != [{"type": "integer"}, {"type": "string"}]:
+            yield f"{place}: int-or-string has one union"
+    elif "anyOf" in schema:
+        yield f"{place}: a union"
     elif kind not in ("object", "array", "string", "integer", "boolean"):
         yield f"{place}: type {kind}"
     if "default" in schema and place != "status":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from telarchy.errors import ConfigError
 from telarchy.resources import (
@@ -30,7 +31,14 @@ from telarchy.resources.custodyfloor import (
     effective_numbers,
 )
 from telarchy.resources.fleet import Custody, FleetGrace, Grace
-from telarchy.resources.meta import API_VERSION, LabelRequirement, LabelSelector, ObjectMeta
+from telarchy.resources.meta import (
+    API_VERSION,
+    LabelRequirement,
+    LabelSelector,
+    ObjectMeta,
+    format_time,
+    parse_time,
+)
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOST: dict[str, Any] = {
@@ -57,6 +65,27 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
     )
     assert done[0].last_transition_time == NOON + timedelta(hours=2)
     assert done[0].observed_generation == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z"),
+        ("2026-11-20T12:00:00.999+01:00", "2026-11-20T11:00:00Z"),
+        ("0999-01-01T00:00:00Z", "0999-01-01T00:00:00Z"),
+        ("2026-11-20T12:00:00", None),
+        ("2026-11-20 12:00:00Z", None),
+        ("20261120T120000Z", None),
+        ("2026-02-30T12:00:00Z", None),
+        ("0001-01-01T00:00:00+01:00", None),
+        ("tomorrow", None),
+    ],
+)
+def test_times(text: str, written: str | None) -> None:
+    try:
+        assert format_time(parse_time(text)) == written
+    except PydanticCustomError:
+        assert written is None
 
 
 def test_conditions_keep_their_order_and_unchanged_ones_are_equal() -> None:
