@@ -39,6 +39,11 @@ class Capability(Protocol):
         """Decide. No I/O, no clock, no randomness: the same input gives the same plan."""
         ...
 
+    def planned(self, plan: Plan) -> bool:
+        """This round's plan was made and is being carried out: keep what the next one reports (history).
+        True when that changed what would be reported."""
+        return False
+
     async def observe(self, *, read_only: bool = False) -> None:
         """Look once at everything, as fresh as can be had; returns when done. One dead host delays nothing
         longer than its probe timeout. `read_only`: leave no trace on hosts (for `telarchy plan`)."""

@@ -205,6 +205,8 @@ class Reconciler:
         statuses, events = finish(self.plan, self.world, self._journal, now)
         self._journal.write_statuses(statuses, now)
         self._journal.record_events(events, now)
+        if any([one.planned(self.plan) for one in self.capabilities.values()]):
+            self.wake()
         self._notify()
 
     async def _wait(self) -> None:

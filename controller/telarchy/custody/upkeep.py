@@ -100,6 +100,9 @@ def plan_verifications(
     if every is None:
         return
     names = census.catalogue.names
+    for running in seen.running.values():
+        if isinstance(running.action, Verify):
+            ledger.take_reading(running.action)
     for key, volume in sorted(custody.volumes.items()):
         held = census.catalogue.holdings.get(key)
         host = terms.hosts.get(volume.host)
@@ -107,6 +110,9 @@ def plan_verifications(
             continue
         if volume.state is not VolumeState.MOUNTED:
             continue
+        # What is being read is read to its end, whatever has become due meanwhile.
+        started = {one.action.id: one.action for one in seen.running.values() if _reads(one.action, key)}
+        up.steps += [Step(action) for action in started.values()]
         span = every[held.title]
         # Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
         early = 1.0 - 0.2 * ((held.title.astype(np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
@@ -120,7 +126,7 @@ def plan_verifications(
             continue
         oldest = due[np.argsort(due_at[due], kind="stable")]
         total = int(held.bytes[due].sum())
-        for row in oldest[:2].tolist():
+        for row in oldest[: 2 + len(started)].tolist():
             verify = Verify(
                 host=volume.host,
                 root=volume.root,
@@ -128,10 +134,12 @@ def plan_verifications(
                 bytes=int(held.bytes[row]),
                 title=names.name(int(held.title[row])),
             )
+            if verify.id in started:
+                continue
             total -= verify.bytes
             if terms.suspended:
                 step = Step(verify, Decision.WAIT, "the fleet is suspended")
-            elif ledger.reading[volume.host] and verify.id not in seen.running:
+            elif ledger.reading[volume.host]:
                 step = Step(verify, Decision.QUEUE, f"{volume.host} already reads one title")
             else:
                 step = up.gate(seen, now, verify, Step(verify))
@@ -140,6 +148,10 @@ def plan_verifications(
             up.steps.append(step)
         up.due += max(0, len(due) - 2)
         up.due_bytes += total
+
+
+def _reads(action: Action, volume: str) -> bool:
+    return isinstance(action, Verify) and action.volume == volume
 
 
 def _verify_spans(census: Census) -> npt.NDArray[np.float64] | None:
