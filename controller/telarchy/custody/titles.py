@@ -1,14 +1,14 @@
 """Which paths are titles. A floor's pattern names a depth under the media root, and what stands there is one title.
 
-A wildcard does not match a name that begins with a dot, as in a shell: `.DS_Store` and half-written
-`.part` files are nobody's library.
+What one component matches is said in `resources.patterns`; here many patterns are asked about many paths at once.
 """
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+
+from telarchy.resources.patterns import component_matches
 
 _REMEMBERED = 200_000  # answers kept; a title is asked for once per file under it
 
@@ -24,8 +24,7 @@ class Pattern:
     def matches(self, parts: Sequence[str]) -> bool:
         """Whether it matches the path with these components; the depths must be equal."""
         return len(parts) == self.depth and all(
-            fnmatch.fnmatchcase(part, wanted) and (not part.startswith(".") or wanted.startswith("."))
-            for part, wanted in zip(parts, self.components, strict=True)
+            component_matches(wanted, part) for part, wanted in zip(parts, self.components, strict=True)
         )
 
 

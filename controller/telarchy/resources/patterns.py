@@ -29,13 +29,13 @@ def is_literal(component: str) -> bool:
 def matches(pattern: str, path: str) -> bool:
     """Whether `path` (relative, `/`-separated) is a title of `pattern`."""
     wanted, found = pattern.split("/"), path.split("/")
-    return len(wanted) == len(found) and all(map(_component_matches, wanted, found))
+    return len(wanted) == len(found) and all(map(component_matches, wanted, found))
 
 
 def excludes(pattern: str, path: str) -> bool:
     """Whether an exclude pattern leaves `path` out: it matches it, or a folder that it lies in."""
     wanted, found = pattern.split("/"), path.split("/")
-    return len(wanted) <= len(found) and all(map(_component_matches, wanted, found))
+    return len(wanted) <= len(found) and all(map(component_matches, wanted, found))
 
 
 def selects(paths: Iterable[str], exclude: Iterable[str], path: str) -> bool:
@@ -50,7 +50,7 @@ def covers(outer: str, inner: str) -> bool:
     """
     wide, narrow = outer.split("/"), inner.split("/")
     return len(wide) <= len(narrow) and all(
-        one == "*" or one == other or (is_literal(other) and _component_matches(one, other))
+        one == "*" or one == other or (is_literal(other) and component_matches(one, other))
         for one, other in zip(wide, narrow, strict=False)
     )
 
@@ -63,7 +63,11 @@ def may_contain(outer: str, inner: str) -> bool:
     )
 
 
-def _component_matches(pattern: str, name: str) -> bool:
+def component_matches(pattern: str, name: str) -> bool:
+    """Whether one component matches one name. As in a shell, a wildcard does not match a leading dot:
+    `.DS_Store` and half-written `.part` files are nobody's library."""
+    if name.startswith(".") and not pattern.startswith("."):
+        return False
     return pattern in ("*", name) or (not is_literal(pattern) and fnmatchcase(name, pattern))
 
 
@@ -72,9 +76,9 @@ def components_meet(one: str, other: str) -> bool:
     if one == other or "*" in (one, other):
         return True
     if is_literal(one):
-        return _component_matches(other, one)
+        return component_matches(other, one)
     if is_literal(other):
-        return _component_matches(one, other)
+        return component_matches(one, other)
     return _tokens_meet(_tokens(one), _tokens(other))
 
 
