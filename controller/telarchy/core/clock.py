@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 
 
 class SteadyClock:
@@ -15,8 +14,3 @@ class SteadyClock:
 
     def now(self) -> float:
         return self._wall + (time.monotonic() - self._monotonic)
-
-
-def rfc3339(seconds: float) -> str:
-    """`2026-11-20T22:53:00Z` for a moment in seconds since the epoch."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

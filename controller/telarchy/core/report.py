@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from telarchy.core.clock import rfc3339
 from telarchy.core.plan import Event, Plan
+from telarchy.core.words import rfc3339
 from telarchy.core.world import World
 from telarchy.resources.meta import MAX_MESSAGE, Ref
 

@@ -1,6 +1,13 @@
-"""Numbers as a person reads them."""
+"""Numbers and moments as a person reads them."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def rfc3339(seconds: float) -> str:
+    """`2026-11-20T22:53:00Z` for a moment in seconds since the epoch."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_bytes(count: float) -> str:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from telarchy.core.clock import rfc3339
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
-from telarchy.core.words import format_bytes, format_span, listing, plural
+from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
 from telarchy.core.world import World
 from telarchy.custody.custodians import custodians_of
 from telarchy.custody.plan import CensusMemo, Deliberation, deliberate
@@ -74,7 +73,7 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
             reason, message, at = explain_title(done, index, title, step)
             when = f"; next attempt {rfc3339(at)} (in {format_span(at - now)})" if at is not None else ""
             yield f"  {reason}: {message}{when}"
-        if title in done.upkeep.frozen and done.upkeep.frozen[title]:
+        if done.upkeep.frozen.get(title):
             yield f"  surplus stays: {done.upkeep.frozen[title]}"
         if view.conflict:
             yield f"  {in_words(done, view.conflict)}"

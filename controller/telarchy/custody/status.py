@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from telarchy.core.clock import rfc3339
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
-from telarchy.core.words import format_bytes, format_span, listing, plural
+from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
 from telarchy.custody.weighing import TitleState, view_of

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from telarchy.core.clock import rfc3339
 from telarchy.core.hosts import HostState, fleet_brake, host_state
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.plan import Plan
-from telarchy.core.words import format_span, plural
+from telarchy.core.words import format_span, plural, rfc3339
 from telarchy.core.world import World
 from telarchy.resources.duties import assign_duties
 from telarchy.resources.fleet import Fleet, FleetSpec
