@@ -1,0 +1,5 @@
+"""`python -m telarchy`."""
+
+from telarchy.cli.main import main
+
+main()

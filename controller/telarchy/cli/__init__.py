@@ -1,0 +1,1 @@
+"""The command line: one module per verb or small group, loaded only when it is used."""

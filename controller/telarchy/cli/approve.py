@@ -1,0 +1,81 @@
+"""`telarchy approve` and `telarchy reconcile`: a person's word to the loop."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+
+import click
+
+from telarchy.cli import exits, options, table
+from telarchy.cli.client import Client, connect
+from telarchy.core.words import format_bytes, format_span, plural
+from telarchy.errors import TelarchyError
+
+
+@click.command(short_help="Release a held change.")
+@click.argument("prefix", metavar="HASH", required=False)
+@click.option("--list", "listing", is_flag=True, help="Show what waits, and what was released.")
+@options.state
+def approve(prefix: str | None, listing: bool, state: Path) -> None:
+    """Release a change that is too large to make unasked.
+
+    HASH (its first few digits are enough) stands for exactly the actions that `plan` shows; another change needs
+    another word. It counts for a week.
+    """
+    client = connect(state)
+    if listing:
+        _list(client)
+        return
+    if not prefix:
+        raise click.UsageError("name the change by its hash; `telarchy approve --list` shows what waits")
+    released = client.tell("approve", prefix=prefix, who=_who())
+    ending = "" if released["running"] else "; the next `telarchy run` acts on it"
+    click.echo(f"{released['hash']} released: {released['summary']}{ending}")
+
+
+@click.command(short_help="Look at everything again, now.")
+@click.option("--wait", is_flag=True, help="Wait until everything declared is so.")
+@click.option("--timeout", type=options.SPAN, default="2m", show_default=True, help="How long to wait.")
+@options.state
+def reconcile(wait: bool, timeout: float, state: Path) -> int:
+    """Ask the running controller to read its source and look at its hosts again, and to retry what failed."""
+    client = connect(state, quiet=True)
+    if not client.live:
+        raise TelarchyError("no controller is running: start one with `telarchy run`")
+    client.tell("reconcile")
+    if not wait:
+        return exits.OK
+    asked, deadline = time.time(), time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        time.sleep(0.3)
+        plan = client.ask("plan")
+        if plan and plan["settled"] and plan["at"] >= asked:
+            return exits.OK
+    click.echo(f"not settled within {format_span(timeout)}", err=True)
+    return exits.NOT_SETTLED
+
+
+def _list(client: Client) -> None:
+    found, now = client.ask("holds"), time.time()
+    if not found["waiting"] and not found["approved"]:
+        click.echo("Nothing waits for approval.", err=True)
+        return
+    rows = [["HASH", "STATE", "ACTIONS", "BYTES", "WHAT"]]
+    approved = {one["hash"] for one in found["approved"]}
+    for hold in found["waiting"]:
+        if hold["hash"] not in approved:
+            count, size = plural(len(hold["actions"]), "action"), format_bytes(hold["bytes"])
+            rows.append([hold["hash"], "waits", count, size, f"{hold['summary']} ({hold['reason']})"])
+    for one in found["approved"]:
+        left = f"released by {one['who'] or 'someone'}, {format_span(one['expires'] - now)} left"
+        rows.append([one["hash"], left, "", "", one["summary"]])
+    click.echo(table.table(rows))
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""

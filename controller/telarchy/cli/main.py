@@ -1,0 +1,154 @@
+"""`telarchy`: finds the verb, and makes sure that no traceback ever reaches a person.
+
+Only click is imported here. A verb's module is imported when the verb is used, so that `--help` and completion
+answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from telarchy import __version__
+from telarchy.cli import exits
+from telarchy.errors import ConfigError, TelarchyError
+
+# verb: (module under telarchy.cli, its click command there, one line of help)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "validate": ("validate", "validate", "Check manifests; all problems at once, each at its place."),
+    "plan": ("plan", "plan", "Show what `run` would do, and touch nothing."),
+    "run": ("run", "run", "Keep the fleet as declared."),
+    "get": ("get", "get", "List resources."),
+    "describe": ("describe", "describe", "Show all that is known of a resource."),
+    "events": ("events", "events", "Show what happened."),
+    "why": ("why", "why", "Explain a title, a host or a floor."),
+    "apply": ("apply", "apply", "Declare resources in the embedded store."),
+    "delete": ("apply", "delete", "Take resources out of the embedded store."),
+    "approve": ("approve", "approve", "Release a held change."),
+    "reconcile": ("approve", "reconcile", "Look at everything again, now."),
+    "enroll": ("enroll", "enroll", "Prepare a host, and print its manifest."),
+    "schema": ("schema", "schema", "Write CRDs and JSON Schemas."),
+    "completion": ("completion", "completion", "Print a shell's completion script."),
+    "help": ("help", "help_", "Show help on a verb or a topic."),
+    "version": ("help", "version", "Print the version."),
+}
+
+EPILOG = (
+    "Without --state, the store is in $XDG_STATE_HOME/telarchy (or ~/.local/state/telarchy). "
+    "`telarchy help exit-codes` lists the exit codes."
+)
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, name, _ = VERBS[cmd_name]
+        command: click.Command = getattr(import_module(f"telarchy.cli.{module}"), name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], VERBS, 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            ctx.fail(f"There is no verb `{args[0]}`.{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, text) for verb, (_, _, text) in VERBS.items()])
+
+
+@click.group(cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep a media fleet the way its owner wrote it down."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The console script. Always ends by SystemExit."""
+    for stream in (sys.stdout, sys.stderr):
+        # titles may hold bytes that are no UTF-8; they are shown escaped rather than refused
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # the interpreter flushes once more at its end, and would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = exits.READER_GONE
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        code = cli.main(args=arguments, prog_name="telarchy", standalone_mode=False)
+        return code if isinstance(code, int) else exits.OK
+    except click.UsageError as error:
+        error.show()
+        return exits.USAGE
+    except click.ClickException as error:
+        error.show()
+        return exits.ERROR
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(f"telarchy: {problem}" if not problem.file else str(problem), err=True)
+        return error.exit_code
+    except TelarchyError as error:
+        click.echo(f"telarchy: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as bug:  # noqa: BLE001 - the last resort, so that a person gets a sentence
+        return _tell_bug(bug)
+
+
+def _tell_bug(bug: Exception) -> int:
+    if type(bug).__module__ == "sqlite3":
+        click.echo(f"telarchy: the store failed: {bug}", err=True)
+        return exits.ERROR
+    import traceback
+
+    from telarchy.cli.options import default_state
+
+    trace = "".join(traceback.format_exception(bug))
+    where = "no crash file could be written"
+    for folder in (_state_in(sys.argv) or default_state(), os.environ.get("TMPDIR", "/tmp")):
+        try:
+            from pathlib import Path
+
+            from telarchy.runtime.journal import write_crash
+
+            where = f"details in {write_crash(Path(folder), ' '.join(sys.argv), trace)}"
+            break
+        except OSError:
+            continue
+    click.echo(f"telarchy: this is a bug in Telarchy ({type(bug).__name__}: {bug}); {where}", err=True)
+    return exits.BUG
+
+
+def _state_in(arguments: list[str]) -> str:
+    """The value of --state, found without parsing the rest, which may be what failed."""
+    for before, here in zip(arguments, [*arguments[1:], ""], strict=True):
+        if before == "--state":
+            return here
+        if before.startswith("--state="):
+            return before.partition("=")[2]
+    return ""

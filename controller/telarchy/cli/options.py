@@ -1,0 +1,84 @@
+"""Options that several verbs share, and the types of their values."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def default_state() -> str:
+    """The state folder of this user."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return str((Path(base) / "telarchy").expanduser())
+
+
+class Span(click.ParamType[float]):
+    """A duration: `30s`, `2m`, `1h30m`; a bare number counts seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        if re.fullmatch(r"\d+(\.\d+)?", value):
+            return float(value)
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", value)
+        if not parts or "".join(number + unit for number, unit in parts) != value:
+            self.fail(f"{value!r} is not a duration; write 30s, 2m or 1h30m", param, ctx)
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+SPAN = Span()
+
+state = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_state,
+    envvar="TELARCHY_STATE",
+    show_envvar=True,
+    help="Folder of the store.",
+)
+namespace = click.option(
+    "--namespace",
+    "-n",
+    default="default",
+    envvar="TELARCHY_NAMESPACE",
+    show_default=True,
+    help="The fleet.",
+)
+source = click.option(
+    "--source",
+    metavar="PATH|git+URL#branch:path",
+    default="",
+    envvar="TELARCHY_SOURCE",
+    show_envvar=True,
+    help="Where desired state comes from. Without it: what was applied to the store.",
+)
+verify_signatures = click.option(
+    "--verify-signatures",
+    "allowed_signers",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Follow only commits signed by someone in this allowed-signers file (ssh-keygen(1)).",
+)
+
+
+def output(*choices: str) -> Callable[[F], F]:
+    """`-o/--output`, one of these; the first is the default."""
+    return click.option(
+        "--output",
+        "-o",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="How to print.",
+    )

@@ -1,0 +1,107 @@
+"""Tables as kubectl prints them, with the same columns as the CRDs' printer columns."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from telarchy.core.words import format_bytes, format_span
+from telarchy.resources.meta import Column, Kind
+
+NONE = "<none>"
+GAP = "   "
+ELASTIC = "STATUS"  # the column that gives way on a narrow terminal
+ELASTIC_LEAST = 24
+
+_STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[\?\(@\.(\w+)==\"([^\"]*)\"\)\]|\[(\d+)\]")
+
+
+def at_path(document: Any, path: str) -> Any:
+    """The value at a printer column's path (`.a.b`, `[0]`, `[?(@.type=="Ready")]`); None if there is none."""
+    here = document
+    for key, field, wanted, index in _STEP.findall(path):
+        if key:
+            here = here.get(key) if isinstance(here, Mapping) else None
+        elif field:
+            items = here if isinstance(here, list) else []
+            here = next((item for item in items if item.get(field) == wanted), None)
+        else:
+            here = here[int(index)] if isinstance(here, list) and len(here) > int(index) else None
+        if here is None:
+            return None
+    return here
+
+
+def age(stamp: str | None, now: float | None = None) -> str:
+    """How long ago an RFC 3339 time was, in a few characters."""
+    if not stamp:
+        return "<unknown>"
+    moment = datetime.fromisoformat(stamp).timestamp()
+    return short_span((time.time() if now is None else now) - moment)
+
+
+def short_span(seconds: float) -> str:
+    """A span with one unit where that is enough: `45s`, `12m`, `3h`, `6d`."""
+    return format_span(seconds if seconds < 600 else seconds // 60 * 60)
+
+
+def rows_of(
+    kind: Kind, resources: Sequence[Mapping[str, Any]], *, wide: bool, prefixed: bool
+) -> list[list[str]]:
+    """The heading and a row per resource. `prefixed`: names as `host/black`."""
+    columns = [column for column in kind.printer_columns if wide or column.priority == 0]
+    rows = [["NAME", *(column.name.upper() for column in columns)]]
+    for one in resources:
+        name = one["metadata"]["name"]
+        shown = f"{kind.singular}/{name}" if prefixed else name
+        rows.append([shown, *(_cell(one, column) for column in columns)])
+    return rows
+
+
+def _cell(resource: Mapping[str, Any], column: Column) -> str:
+    value = at_path(resource, column.path)
+    if column.type == "date":
+        return age(value)
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and "bytes" in column.description.lower():
+        return format_bytes(value)
+    return str(value).replace("\n", " ") or NONE
+
+
+def widths_of(rows: Sequence[Sequence[str]], *, room: int | None = None) -> list[int]:
+    """Column widths. With `room`, the elastic column shrinks so that a row fits."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    if room is not None and ELASTIC in rows[0]:
+        elastic = rows[0].index(ELASTIC)
+        too_much = sum(widths) + len(GAP) * (len(widths) - 1) - room
+        if too_much > 0:
+            widths[elastic] = max(ELASTIC_LEAST, widths[elastic] - too_much)
+    return widths
+
+
+def line_of(row: Sequence[str], widths: Sequence[int]) -> str:
+    """One row. Cells that are too long end in `…`; the last one is not padded."""
+    cells = [
+        cell if len(cell) <= width else cell[: width - 1] + "…"
+        for cell, width in zip(row, widths, strict=True)
+    ]
+    return GAP.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def terminal_room() -> int | None:
+    """Columns of the terminal that stdout is, None when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as aligned lines, fitted to the terminal if there is one."""
+    widths = widths_of(rows, room=terminal_room())
+    return "\n".join(line_of(row, widths) for row in rows)

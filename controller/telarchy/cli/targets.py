@@ -1,0 +1,111 @@
+"""What a person names on the command line: `hosts`, `host/black`, `ho,cf`, `all`, `host black white`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from telarchy.errors import TelarchyError
+from telarchy.resources.meta import Kind
+from telarchy.resources.registry import KINDS, resolve_kind
+
+ALL = ("all", "telarchy")  # `telarchy` is the category under kubectl
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Kinds and, for some of them, names. A kind without names means all of that kind."""
+
+    names: Mapping[str, tuple[str, ...]]
+
+    @property
+    def kinds(self) -> list[Kind]:
+        return [KINDS[name] for name in KINDS if name in self.names]
+
+    @property
+    def single(self) -> bool:
+        """Exactly one resource is named."""
+        return len(self.names) == 1 and len(next(iter(self.names.values()))) == 1
+
+    @property
+    def named(self) -> bool:
+        return any(self.names.values())
+
+    def pick(self, resources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Those that are meant. Raises TelarchyError when a named one is not there."""
+        picked = []
+        for kind, names in self.names.items():
+            mine = {one["metadata"]["name"]: one for one in resources if one["kind"] == kind}
+            if missing := [name for name in names if name not in mine]:
+                raise TelarchyError(not_found(KINDS[kind], missing[0], list(mine)))
+            picked += [dict(mine[name]) for name in names or mine]
+        return picked
+
+
+def kind_of(text: str) -> Kind:
+    """Raises TelarchyError with a suggestion."""
+    kind = resolve_kind(text)
+    if kind is None:
+        from difflib import get_close_matches
+
+        known = [name for one in KINDS.values() for name in (one.plural, *one.short_names)]
+        close = get_close_matches(text.lower(), known, 1)
+        hint = (
+            f"did you mean `{close[0]}`?"
+            if close
+            else f"known are {', '.join(one.plural for one in KINDS.values())}"
+        )
+        raise TelarchyError(f"there is no kind `{text}`; {hint}")
+    return kind
+
+
+def parse_targets(words: Sequence[str]) -> Targets:
+    """Raises TelarchyError for unknown kinds, click.UsageError for what cannot be read."""
+    names: dict[str, tuple[str, ...]] = {}
+    if any("/" in word for word in words):
+        for word in words:
+            kind_text, slash, name = word.partition("/")
+            if not slash or not name:
+                raise click.UsageError(f"`{word}`: with kind/name, every word is a kind/name")
+            kind = kind_of(kind_text).name
+            names[kind] = (*names.get(kind, ()), name)
+        return Targets(names)
+    if not words:
+        raise click.UsageError("name a kind, like `hosts`, or `all`")
+    kinds = [part for part in words[0].split(",") if part]
+    if any(part.lower() in ALL for part in kinds):
+        kinds = list(KINDS)
+    for part in kinds:
+        names[kind_of(part).name] = tuple(dict.fromkeys(words[1:]))
+    return Targets(names)
+
+
+def not_found(kind: Kind, name: str, known: Sequence[str]) -> str:
+    """The sentence for a resource that is not there."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, 1)
+    hint = f"; did you mean {kind.singular}/{close[0]}?" if close else ""
+    return f"{kind.singular}/{name} not found{hint}"
+
+
+def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Shell completion of kinds; of names too, once a kind is there."""
+    given: tuple[str, ...] = ctx.params.get(param.name or "") or ()
+    if not given and "/" not in incomplete:
+        return [one.plural for one in KINDS.values() if one.plural.startswith(incomplete)]
+    from telarchy.cli.client import connect
+
+    prefix = f"{incomplete.partition('/')[0]}/" if "/" in incomplete else ""
+    kind = resolve_kind(prefix.rstrip("/") or given[0])
+    if kind is None:
+        return []
+    try:
+        found = connect(ctx.params["state"], quiet=True).ask("resources", kinds=[kind.name])
+    except TelarchyError:
+        return []
+    names = [prefix + one["metadata"]["name"] for one in found]
+    return [name for name in names if name.startswith(incomplete)]
