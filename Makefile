@@ -1,0 +1,87 @@
+# Everything a person needs after `git clone`, on a bare Debian 12: `make run` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export VENV
+
+# What a person's own environment may say to pip and Python is not for this project's packages.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP VIRTUAL_ENV
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_CONSTRAINT PIP_REQUIREMENT PIP_EDITABLE PIP_NO_DEPS PIP_NO_BINARY
+
+# What `make run` hands to `telarchy run`, `make pytest` to pytest and `make bench` to the benchmarks.
+ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@echo "make run    three hosts, a floor, and the loop that keeps it: watch it work"
+	@echo "make test   everything that must hold, the lab of real Debian hosts included"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+
+# --- run ------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: venv quickstart-ready ## the quick start, with its live view (ARGS="--until-settled --timeout 2m" for scripts)
+	@exec $(BIN)/telarchy run --source quickstart/fleet --state quickstart/state $(ARGS)
+
+.PHONY: quickstart-ready
+quickstart-ready: venv
+	@$(BIN)/python tools/quickstart.py
+
+.PHONY: clean-run
+clean-run: ## throw the quick start away (folder quickstart/)
+	@rm -rf quickstart
+
+# --- test -----------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: venv-test prerequisites ## lint, types, contracts, generated files, all tests with coverage
+	@sh tools/check.sh lint format types contracts generated pytest
+
+.PHONY: lint
+lint: venv-test ## the cheap checks of `make test`, in seconds
+	@sh tools/check.sh lint format types contracts generated
+
+.PHONY: pytest
+pytest: venv-test prerequisites ## the tests alone (ARGS="tests/unit -k plan -x")
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: fmt
+fmt: venv-test ## format the code and sort its imports
+	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
+
+.PHONY: crds
+crds: venv ## generate crds/ and schemas/ from the models
+	@$(BIN)/telarchy schema crds --out crds
+	@$(BIN)/telarchy schema json --out schemas
+
+.PHONY: bench
+bench: venv-test ## the benchmarks, as a table
+	@$(BIN)/python -m bench $(ARGS)
+
+# --- what these need ------------------------------------------------------------------------------------------
+
+.PHONY: venv
+venv: ## .venv with what Telarchy needs
+	@sh tools/setup.sh run
+
+.PHONY: venv-test
+venv-test:
+	@sh tools/setup.sh test
+
+.PHONY: prerequisites
+prerequisites: ## Debian packages that the lab needs
+	@sh tools/setup.sh lab
+
+.PHONY: constraints
+constraints: ## pin what a fresh install takes today
+	@sh tools/constraints.sh
+
+.PHONY: clean
+clean: ## throw away .venv and caches; keeps the quick start
+	@rm -rf $(VENV) .coverage .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
