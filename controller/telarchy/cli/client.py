@@ -108,7 +108,16 @@ class StoreClient:
 
         self._state = state
         self._store = Store.open(state, read_only=True)
-        self._answers = Answers(self._store)
+        self._answers = Answers(self._store, explain=self._explain)
+
+    def _explain(self, topic: str, name: str, namespace: str) -> list[str]:
+        """The planner's own reasons, from the evidence that the store kept."""
+        from telarchy.runtime.engine import Engine
+        from telarchy.runtime.sources import EmbeddedSource, remembered
+
+        engine = Engine(self._store, EmbeddedSource(self._store), namespace=namespace, observe_only=True)
+        engine.follow(remembered(self._store))
+        return engine.why(topic, name)
 
     def note(self) -> str:
         """How old the answers are, and why."""
@@ -169,10 +178,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 def _query(arguments: dict[str, Any]) -> str:
-    """Strings as they are, the rest as JSON in `arguments`."""
-    plain = {key: value for key, value in arguments.items() if isinstance(value, str)}
-    rest = {key: value for key, value in arguments.items() if not isinstance(value, str)}
-    return urlencode(plain | ({"arguments": json.dumps(rest)} if rest else {}), errors="surrogateescape")
+    """Plain words as they are, the rest (lists, numbers, names that are no UTF-8) as JSON in `arguments`."""
+    plain = {key: value for key, value in arguments.items() if isinstance(value, str) and value.isascii()}
+    rest = {key: value for key, value in arguments.items() if key not in plain}
+    return urlencode(plain | ({"arguments": json.dumps(rest)} if rest else {}))
 
 
 def _refuse(response: http.client.HTTPResponse) -> None:

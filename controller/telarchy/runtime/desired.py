@@ -18,10 +18,10 @@ from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref, Resource
 from telarchy.runtime.revision import Look, Manifests, Revision
 from telarchy.store import Store
 from telarchy.store.objects import SOURCE
+from telarchy.store.store import SOURCE_STATE
 
 REMOVAL_SECONDS = 1.0  # how long a resource must be missing from a healthy place before it is pruned
 PLACES = "source/places"  # memory key: which file each resource was last seen in
-SOURCE_STATE = "source"  # memory key: what was last known of the place, for `get` and `describe`
 PROBLEMS_KEPT = 50
 
 Findings = dict[Ref, tuple[Problem, ...]]

@@ -13,14 +13,14 @@ from telarchy.core.loop import HostsSeen, Reconciler
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.world import World
 from telarchy.errors import TelarchyError
-from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
+from telarchy.resources.meta import DEFAULT_NAMESPACE
 from telarchy.runtime.journal import StoreJournal
 from telarchy.runtime.revision import Revision, Source
 from telarchy.runtime.snapshot import snapshot
 from telarchy.store import Store
 
-Why = Callable[[World, Observation, float, str, str], list[str]]
-"""(world, seen, now, topic, name) → lines that explain it."""
+Why = Callable[[str, str, World, Observation, float], list[str]]
+"""(topic, name, world, seen, now) → lines that explain it. Raises TelarchyError when there is no such thing."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def furnish(store: Store, clock: SteadyClock) -> Rooms:
     return Rooms(capabilities=(), hosts=NoHosts(), why=_nothing_to_explain)
 
 
-def _nothing_to_explain(world: World, seen: Observation, now: float, topic: str, name: str) -> list[str]:
+def _nothing_to_explain(topic: str, name: str, world: World, seen: Observation, now: float) -> list[str]:
     raise TelarchyError(f"nothing is known of {topic} {name}")
 
 
@@ -97,6 +97,11 @@ class Engine:
         async for revision in self.source.revisions():
             self.follow(revision)
 
+    def think(self) -> None:
+        """Make a plan without acting on it, for `telarchy plan`."""
+        self.reconciler.plan, _ = self.reconciler.think()
+        self.reconciler.last_round = self.clock.now()
+
     def snapshot(self, *, steps: int | None = 2000) -> dict[str, Any]:
         """The last round, JSON-ready."""
         return snapshot(
@@ -110,12 +115,8 @@ class Engine:
 
     def why(self, topic: str, name: str) -> list[str]:
         """Lines that explain a title, a host or a floor."""
-        if topic != "title":
-            kind = {"host": "Host", "floor": "CustodyFloor"}[topic]
-            if Ref(kind, self.namespace, name) not in self.reconciler.world.resources:
-                raise TelarchyError(f"no {topic} {name} is declared")
         seen, now = self.reconciler.observation(), self.clock.now()
-        return self._rooms.why(self.reconciler.world, seen, now, topic, name)
+        return self._rooms.why(topic, name, self.reconciler.world, seen, now)
 
     def nudge(self) -> None:
         """Something was applied or approved."""

@@ -44,6 +44,11 @@ def snapshot(
             "bytes": plan.beyond[1] + sum(step.action.bytes for step in left_out),
         },
         "holds": [_hold(hold) for hold in plan.holds],
+        "floors": [
+            {"name": ref.name, "met": status.get("met", 0), "titles": status.get("titles", 0)}
+            for ref, status in sorted(plan.statuses.items())
+            if "met" in status and "titles" in status
+        ],
         "cutOff": seen.cut_off,
         "hosts": {
             name: {

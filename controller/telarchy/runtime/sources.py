@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from telarchy.resources.meta import DEFAULT_NAMESPACE
-from telarchy.runtime.desired import REMOVAL_SECONDS, SOURCE_STATE, Desired
+from telarchy.errors import Problem
+from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
+from telarchy.runtime.desired import REMOVAL_SECONDS, Desired
 from telarchy.runtime.directory import Directory
 from telarchy.runtime.repository import POLL_SECONDS, PREFIX, Repository
 from telarchy.runtime.revision import Place, Revision, Source
 from telarchy.store import Store
 from telarchy.store.objects import APPLIED
+from telarchy.store.store import SOURCE_STATE
 
 EMBEDDED_NAME = "the store"
 
@@ -106,6 +108,22 @@ class EmbeddedSource:
                 last = revision
                 yield revision
             await self._again.wait()
+
+
+def remembered(store: Store) -> Revision:
+    """Desired state as the store last knew it, for when nothing is to be read anew."""
+    source = store.memory.get(SOURCE_STATE) or {}
+    stalled = {
+        Ref(*key.split("/", 2)): tuple(Problem(text) for text in found)
+        for key, found in source.get("stalled", {}).items()
+    }
+    return Revision(
+        resources=tuple(store.declared()),
+        stalled=stalled,
+        revision=source.get("revision", ""),
+        message=source.get("message", ""),
+        healthy=source.get("healthy", True),
+    )
 
 
 def open_source(

@@ -25,8 +25,10 @@ from telarchy.store.database import FILE_NAME, Opened, connect, open_database, t
 from telarchy.store.events import Events
 from telarchy.store.history import History
 from telarchy.store.memory import Memory
-from telarchy.store.objects import SOURCE, Objects
+from telarchy.store.objects import APPLIED, SOURCE, Objects
 from telarchy.store.statuses import Statuses
+
+SOURCE_STATE = "source"  # memory key: what is known of the source of desired state
 
 
 class Store:
@@ -92,6 +94,11 @@ class Store:
                 moment,
             )
         return kept
+
+    def declared(self) -> list[Resource]:
+        """Desired state as last known: that of the source that last ran, or what was applied."""
+        source = self.memory.get(SOURCE_STATE) or {}
+        return self.objects.all(SOURCE if source.get("name") else APPLIED)
 
     def forget(self, refs: Iterable[Ref], why: str, now: float | None = None) -> None:
         """Drop the statuses of resources that left desired state, and tell it."""

@@ -17,10 +17,10 @@ from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref, Resourc
 from telarchy.resources.registry import KINDS, resolve_kind
 from telarchy.store import Store
 from telarchy.store.events import EventRecord
-from telarchy.store.objects import APPLIED, SOURCE, Change
+from telarchy.store.objects import APPLIED, Change
+from telarchy.store.store import SOURCE_STATE
 
 SNAPSHOT = "snapshot"  # memory key: the last round, for when nobody runs
-SOURCE_STATE = "source"  # memory key: what is known of the source of desired state
 EVENTS_SHOWN = 500
 HASH_DIGITS_AT_LEAST = 4
 
@@ -50,12 +50,18 @@ class Engine(Protocol):
 
 
 class Answers:
-    """The questions, by name. `engine` is None when no controller runs."""
+    """The questions, by name. `engine` is None when no controller runs; then `explain` answers `why`."""
 
     def __init__(
-        self, store: Store, engine: Engine | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        engine: Engine | None = None,
+        *,
+        explain: Callable[[str, str, str], list[str]] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._engine, self._clock = store, engine, clock
+        self._explain = explain or _nothing_known
 
     def resources(
         self, *, kinds: Iterable[str] = (), namespace: str = DEFAULT_NAMESPACE
@@ -63,9 +69,7 @@ class Answers:
         """Declared resources with their statuses, kinds in the order of the registry. No `kinds`: all."""
         wanted = {self._kind(text) for text in kinds} or set(KINDS)
         statuses = self._store.statuses.all()
-        found = {
-            one.ref: _shown(one, statuses.get(one.ref)) for one in self._store.objects.all(self._origin())
-        }
+        found = {one.ref: _shown(one, statuses.get(one.ref)) for one in self._store.declared()}
         for ref, problems in self._stalled().items():
             found[ref] = _stalled(ref, found.get(ref), statuses.get(ref), problems)
         order = list(KINDS)
@@ -99,7 +103,7 @@ class Answers:
     def why(self, *, topic: str, name: str, namespace: str = DEFAULT_NAMESPACE) -> list[str]:
         """Lines that explain a title, a host or a floor."""
         if self._engine is None:
-            return explain_from_store(self._store, topic, name, namespace)
+            return self._explain(topic, name, namespace)
         return self._engine.why(topic, name)
 
     def source(self) -> dict[str, Any] | None:
@@ -169,10 +173,6 @@ class Answers:
             self._wake()
         return [{"ref": str(change.ref), "verb": change.verb} for change in changes]
 
-    def _origin(self) -> str:
-        """Which objects are desired state: those of the source that last ran, or what was applied."""
-        return SOURCE if (self.source() or {}).get("name") else APPLIED
-
     def _require_embedded(self, verb: str) -> None:
         source = (self.source() or {}).get("name")
         if source and self._engine is not None:
@@ -197,32 +197,8 @@ class Answers:
         return {Ref(*key.split("/", 2)): problems for key, problems in known.items()}
 
 
-def explain_from_store(store: Store, topic: str, name: str, namespace: str) -> list[str]:
-    """`why` without a controller: what the last round left in statuses and steps."""
-    kind = {"host": "Host", "floor": "CustodyFloor"}.get(topic)
-    lines: list[str] = []
-    if kind is not None:
-        ref = Ref(kind, namespace, name)
-        status = store.statuses.get(ref)
-        if status is None:
-            raise NotFound(f"nothing is known of {topic} {name}")
-        for one in status.get("conditions", []):
-            lines.append(
-                f"{one['type']}: {one['status']} ({one['reason']}) {one.get('message', '')}".rstrip()
-            )
-        lines += [
-            f"{one['title']}: {one.get('message') or one.get('reason', '')}"
-            for one in status.get("worst", [])
-        ]
-    known = store.memory.get(SNAPSHOT) or {}
-    fields = {"title": ("title",), "host": ("host", "source_host"), "floor": ()}[topic]
-    for step in known.get("steps", []):
-        if any(step.get(field) == name for field in fields) or (
-            kind and step.get("for") == f"{kind.lower()}/{name}"
-        ):
-            why = f": {step['reason']}" if step.get("reason") else ""
-            lines.append(f"{step['decision']}: {step['summary']}{why}")
-    return lines or [f"the last round decided nothing about {topic} {name}"]
+def _nothing_known(topic: str, name: str, namespace: str) -> list[str]:
+    raise NotFound(f"nothing is known of {topic} {name} in {namespace}")
 
 
 def _shown(resource: Resource, status: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""`telarchy run`: the controller, with a live view on a terminal and plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from telarchy.cli import exits, options
+from telarchy.core.words import format_bytes, format_span, plural
+
+if TYPE_CHECKING:
+    from telarchy.runtime.standalone import Ended, Running, RunOptions
+
+PROGRESS_SECONDS = 10.0  # between two lines about running transfers, where there is no live view
+LOOK_SECONDS = 0.25
+
+
+@click.command(short_help="Keep the fleet as declared.")
+@options.source
+@options.verify_signatures
+@click.option(
+    "--poll", type=options.SPAN, default="60s", show_default=True, help="How often a repository is asked."
+)
+@click.option("--until-settled", is_flag=True, help="End when everything declared is so.")
+@click.option(
+    "--timeout", type=options.SPAN, default="2m", show_default=True, help="With --until-settled: give up."
+)
+@click.option("--observe-only", is_flag=True, help="Look, plan and report, but do nothing.")
+@click.option("--plain", is_flag=True, help="Lines instead of the live view.")
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
+@options.namespace
+@options.state
+def run(
+    source: str,
+    allowed_signers: Path | None,
+    poll: float,
+    until_settled: bool,
+    timeout: float,
+    observe_only: bool,
+    plain: bool,
+    quiet: bool,
+    namespace: str,
+    state: Path,
+) -> int:
+    """Keep the fleet as declared, until told to stop.
+
+    Ctrl-C or SIGTERM ends it cleanly; transfers under way go on by themselves and are found again by the next
+    run. SIGHUP reads the source and looks at every host again.
+
+    With --until-settled it ends with 0 when everything declared is so, and with 3 when the timeout passes first.
+    """
+    from telarchy.runtime.standalone import RunOptions
+
+    asked = RunOptions(
+        state=state,
+        source=source,
+        namespace=namespace,
+        allowed_signers=allowed_signers,
+        poll_seconds=poll,
+        until_settled=until_settled,
+        timeout=timeout,
+        observe_only=observe_only,
+    )
+    live = sys.stdout.isatty() and not plain and not quiet
+    return asyncio.run(_run(asked, live=live, quiet=quiet))
+
+
+async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
+    from telarchy.runtime.standalone import controller
+    from telarchy.runtime.standalone import run as run_controller
+
+    async with controller(asked) as running:
+        if not quiet:
+            click.echo(_greeting(running, asked), err=live)
+        showing = asyncio.create_task(_show(running, asked, live=live, quiet=quiet), name="show")
+        try:
+            ended = await run_controller(running, asked)
+        finally:
+            await asyncio.sleep(0)
+            showing.cancel()
+            await asyncio.gather(showing, return_exceptions=True)
+        if not quiet:
+            for line in _farewell(running, asked, ended):
+                click.echo(line, err=ended not in (exits.OK, exits.INTERRUPTED))
+        return int(ended)
+
+
+def _greeting(running: Running, asked: RunOptions) -> str:
+    doing = "watching (observe only)" if asked.observe_only else "keeping"
+    return f"{doing} the fleet {asked.namespace} as {running.engine.source.name} declares; state in {asked.state}"
+
+
+def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
+    from telarchy.cli.plantext import summary
+    from telarchy.runtime.standalone import wanting
+
+    shown = running.engine.snapshot()
+    if ended == exits.NOT_SETTLED:
+        return [f"not settled within {format_span(asked.timeout)}", summary(shown)]
+    if ended == exits.ERROR:
+        return [f"telarchy: {wanting(running.engine.revision)}"]
+    if asked.until_settled and ended == exits.OK:
+        floors = "; ".join(
+            f"floor '{one['name']}' {one['met']:,}/{one['titles']:,} met" for one in shown["floors"]
+        )
+        return ["settled: everything is as declared" + (f" ({floors})" if floors else "")]
+    return ["stopped; transfers under way on hosts go on"]
+
+
+async def _show(running: Running, asked: RunOptions, *, live: bool, quiet: bool) -> None:
+    if quiet:
+        await asyncio.Event().wait()
+    elif live:
+        from telarchy.cli.live import show
+
+        await show(running.answers, source=running.engine.source.name, namespace=asked.namespace)
+    else:
+        await Lines(running, asked.namespace).show()
+
+
+class Lines:
+    """Plain progress: each new event as a line, and now and then how far transfers are."""
+
+    def __init__(self, running: Running, namespace: str) -> None:
+        self._running, self._namespace = running, namespace
+        self._told: dict[int, int] = {
+            one["id"]: one["count"] for one in running.answers.events(namespace=namespace)
+        }
+        self._revision = ""
+        self._next_progress = 0.0
+
+    async def show(self) -> None:
+        while True:
+            try:
+                await asyncio.sleep(LOOK_SECONDS)
+            finally:
+                # once more at the end, so that the last word is not lost
+                self._tell()
+
+    def _tell(self) -> None:
+        revision = self._running.engine.revision
+        if revision.message and (key := f"{revision.revision} {revision.message}") != self._revision:
+            self._revision = key
+            self._line(f"{self._running.engine.source.name}: {revision.message}")
+            for problem in revision.problems:
+                self._line(str(problem))
+        for one in self._running.answers.events(namespace=self._namespace):
+            if self._told.get(one["id"]) != one["count"]:
+                self._told[one["id"]] = one["count"]
+                mark = "warning: " if one["type"] == "Warning" else ""
+                self._line(f"{one['kind'].lower()}/{one['name']} {one['reason']}: {mark}{one['message']}")
+        if (now := time.monotonic()) >= self._next_progress:
+            self._next_progress = now + PROGRESS_SECONDS
+            if text := self._progress():
+                self._line(text)
+
+    def _progress(self) -> str:
+        running = [one.progress for one in self._running.engine.reconciler.executor.running.values()]
+        moving = [one for one in running if one.total]
+        if not moving:
+            return ""
+        rate = sum(one.rate or 0 for one in moving)
+        done, total = sum(one.bytes for one in moving), sum(one.total for one in moving)
+        left = f", {format_span((total - done) / rate)} left" if rate else ""
+        moved = f"{format_bytes(done)} of {format_bytes(total)}"
+        return f"{plural(len(moving), 'transfer')}: {moved}, {format_bytes(rate)}/s{left}"
+
+    def _line(self, text: str) -> None:
+        try:
+            click.echo(f"{time.strftime('%H:%M:%S')} {text}")
+        except BrokenPipeError:
+            # whoever read the lines is gone; the fleet is kept all the same
+            self._line = lambda text: None  # type: ignore[method-assign]
