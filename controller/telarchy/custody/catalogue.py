@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -104,8 +105,21 @@ class Holdings:
 
     def row(self, title: int) -> int | None:
         """Position of a title, None when it is not here."""
-        at = int(np.searchsorted(self.title, title))
+        # A key of the column's own type: with any other, numpy would first convert the whole column.
+        at = int(self.title.searchsorted(np.int32(title)))
         return at if at < len(self.title) and self.title[at] == title else None
+
+    def rows(self, titles: npt.NDArray[np.int32]) -> npt.NDArray[np.intp]:
+        """Positions of these titles, -1 for those that are not here."""
+        if not len(self.title):
+            return np.full(len(titles), -1, np.intp)
+        at = np.minimum(self.title.searchsorted(titles), len(self.title) - 1)
+        return np.where(self.title[at] == titles, at, -1)
+
+    @cached_property
+    def total_bytes(self) -> int:
+        """Bytes of all copies here."""
+        return int(self.bytes.sum())
 
     def with_rows(self, rows: Mapping[int, tuple[int, ...] | None]) -> Holdings:
         """A new one with these titles set (rows without the title id) or, for None, gone."""
@@ -144,7 +158,9 @@ class Catalogue:
         holdings: Mapping[str, Holdings] | None = None,
         manifests: Manifests | None = None,
         patterns: TitlePatterns | None = None,
+        irregular: Iterable[int] | None = None,
     ) -> None:
+        """`irregular`: ids of the titles whose holders disagree, where somebody counted them before."""
         self.names = names or TitleNames()
         self.holdings: dict[str, Holdings] = dict(holdings or {})
         self.manifests: Manifests = manifests or ManifestsInMemory()
@@ -154,8 +170,7 @@ class Catalogue:
         self.shape = 0  # moves when volumes or patterns come and go: whoever counts starts anew
         self.unsaved: set[str] = set()
         self._changes: deque[tuple[int, int]] = deque(maxlen=REMEMBERED_CHANGES)
-        for title in self._disagreeing():
-            self._refresh_irregular(title)
+        self._refresh_irregular(self._disagreeing() if irregular is None else irregular)
 
     # --- reading ---------------------------------------------------------------------------------------------
 
@@ -182,11 +197,24 @@ class Catalogue:
 
     def holders(self, title: int) -> dict[str, int]:
         """Volume key -> row of the title there."""
-        found = {}
+        return self.holders_of([title])[title]
+
+    def holders_of(self, titles: Collection[int]) -> dict[int, dict[str, int]]:
+        """`holders` of many titles at once."""
+        found: dict[int, dict[str, int]] = {title: {} for title in titles}
+        if len(titles) == 1:
+            (title,) = titles
+            for volume, held in self.holdings.items():
+                at = held.row(title)
+                if at is not None:
+                    found[title][volume] = at
+            return found
+        ids = np.fromiter(found, np.int32, len(found))
         for volume, held in self.holdings.items():
-            at = held.row(title)
-            if at is not None:
-                found[volume] = at
+            rows = held.rows(ids)
+            here = np.flatnonzero(rows >= 0)
+            for title, at in zip(ids[here].tolist(), rows[here].tolist(), strict=True):
+                found[title][volume] = at
         return found
 
     # --- writing: only by the observing side, between rounds ---------------------------------------------------
@@ -211,8 +239,7 @@ class Catalogue:
                 self.manifests.drop(volume, title)
                 self.irregular.pop(title, None)
             self.unsaved.add(volume)
-            for title in self._disagreeing():
-                self._refresh_irregular(title)
+            self._refresh_irregular(self._disagreeing())
             self._reshape()
 
     def rename_volume(self, old: str, new: str) -> None:
@@ -293,27 +320,27 @@ class Catalogue:
         self.holdings[volume] = self.holdings[volume].with_rows(rows)
         self.unsaved.add(volume)
         self.version += 1
-        for title in rows:
-            self._changes.append((self.version, title))
-            self._refresh_irregular(title)
+        self._changes.extend((self.version, title) for title in rows)
+        self._refresh_irregular(rows)
 
     def _reshape(self) -> None:
         self.shape += 1
         self.version += 1
         self._changes.clear()
 
-    def _refresh_irregular(self, title: int) -> None:
-        rows = self.holders(title)
-        prints, contents, damaged = set(), set(), False
-        for volume, at in rows.items():
-            held = self.holdings[volume]
-            prints.add(int(held.fingerprint[at]))
-            contents.add(int(held.content[at]))
-            damaged = damaged or bool(held.flags[at] & DAMAGED)
-        if len(prints) > 1 or len(contents - {0}) > 1 or damaged:
-            self.irregular[title] = {volume: self.manifests.get(volume, title) for volume in rows}
-        else:
-            self.irregular.pop(title, None)
+    def _refresh_irregular(self, titles: Iterable[int]) -> None:
+        """Keep the files of these titles in memory if their holders disagree or some copy is damaged."""
+        for title, rows in self.holders_of(list(titles)).items():
+            prints, contents, damaged = set(), set(), False
+            for volume, at in rows.items():
+                held = self.holdings[volume]
+                prints.add(int(held.fingerprint[at]))
+                contents.add(int(held.content[at]))
+                damaged = damaged or bool(held.flags[at] & DAMAGED)
+            if len(prints) > 1 or len(contents - {0}) > 1 or damaged:
+                self.irregular[title] = {volume: self.manifests.get(volume, title) for volume in rows}
+            else:
+                self.irregular.pop(title, None)
 
     def _disagreeing(self) -> Iterable[int]:
         """Ids of titles whose holders differ, or of which some copy is damaged. One pass over the columns."""
