@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from telarchy.core.capability import Capability
 from telarchy.core.clock import SteadyClock
-from telarchy.core.loop import HostsSeen, Reconciler
+from telarchy.core.loop import HostsSeen, Journal, Reconciler
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.world import World
 from telarchy.errors import TelarchyError
-from telarchy.resources.meta import DEFAULT_NAMESPACE
+from telarchy.links.secrets import SecretResolver
+from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.journal import StoreJournal
 from telarchy.runtime.revision import Revision, Source
 from telarchy.runtime.snapshot import snapshot
+from telarchy.runtime.tenure import Tenure
 from telarchy.store import Store
 
 Why = Callable[[str, str, World, Observation, float], list[str]]
@@ -45,8 +47,24 @@ class NoHosts:
         return {}
 
 
-def furnish(store: Store, clock: SteadyClock) -> Rooms:
-    """Every capability this version has, wired to the links and the store."""
+class FleetJournal(Journal, Protocol):
+    """A journal that also hears which resources left desired state."""
+
+    def forget(self, refs: Iterable[Ref]) -> None: ...
+
+
+def furnish(
+    store: Store,
+    clock: SteadyClock,
+    *,
+    secrets: SecretResolver | None = None,
+    tenure: Tenure | None = None,
+) -> Rooms:
+    """Every capability this version has, wired to the links and the store.
+
+    secrets:  where `secretRef`s lead; None: to files and environment variables
+    tenure:   the right to act as granted from above; None: the hosts' own lease files decide
+    """
     return Rooms(capabilities=(), hosts=NoHosts(), why=_nothing_to_explain)
 
 
@@ -68,13 +86,16 @@ class Engine:
         namespace: str = DEFAULT_NAMESPACE,
         observe_only: bool = False,
         rooms: Rooms | None = None,
+        journal: FleetJournal | None = None,
+        secrets: SecretResolver | None = None,
+        tenure: Tenure | None = None,
     ) -> None:
         self.store, self.source, self.namespace = store, source, namespace
         self.clock = SteadyClock()
         self.revision = Revision()
         self.declared = asyncio.Event()  # set once desired state was read
-        self._rooms = rooms or furnish(store, self.clock)
-        self._journal = StoreJournal(store)
+        self._rooms = rooms or furnish(store, self.clock, secrets=secrets, tenure=tenure)
+        self._journal: FleetJournal = journal or StoreJournal(store)
         self.reconciler = Reconciler(
             capabilities=self._rooms.capabilities,
             hosts=self._rooms.hosts,
@@ -108,6 +129,7 @@ class Engine:
             self.reconciler.plan,
             self.reconciler.observation(),
             at=self.reconciler.last_round,
+            complete=self.reconciler.world.complete and self.reconciler.last_round > 0,
             revision=self.revision.revision,
             looked=self._rooms.looked(),
             steps=steps,

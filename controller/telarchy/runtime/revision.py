@@ -56,6 +56,7 @@ class Revision:
     stalled:    what cannot be used as written, whether or not a last good version stands in for it
     problems:   every finding, warnings too, in the order of the files
     healthy:    the place could be read; False means that all of this is what was known before
+    complete:   every kind has been read at least once; until then nothing is removed or stopped
     message:    one sentence about the place as a whole
     """
 
@@ -65,6 +66,7 @@ class Revision:
     revision: str = ""
     message: str = ""
     healthy: bool = True
+    complete: bool = True
 
     def world(self, namespace: str) -> World:
         """The part of it that is one fleet."""
@@ -72,6 +74,7 @@ class Revision:
             resources={one.ref: one for one in self.resources if one.namespace == namespace},
             revision=self.revision,
             namespace=namespace,
+            complete=self.complete,
             stalled={ref: found for ref, found in self.stalled.items() if ref.namespace == namespace},
         )
 
