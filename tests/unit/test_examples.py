@@ -1,0 +1,109 @@
+"""Every fleet under `examples/` is one that a person could run: valid, and planned until all floors are met."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from telarchy.core.plan import Decision, Plan
+from telarchy.core.world import World
+from telarchy.custody.actions import Copy
+from telarchy.custody.plan import plan_custody
+from telarchy.hosts.plan import plan_hosts
+from telarchy.resources import references
+from telarchy.resources.custodyfloor import CustodyFloor, effective_numbers
+from telarchy.resources.fleet import Fleet
+from telarchy.resources.host import Host
+from telarchy.resources.loader import Loaded, load_paths
+from telarchy.resources.meta import Ref
+from tests.world import GIB, NOW, Seen, files, seen
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FLEETS = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
+
+
+def loaded(name: str) -> Loaded:
+    return load_paths([EXAMPLES / name])
+
+
+def stocked(name: str) -> Seen:
+    """The example's hosts, all up, with titles for every floor: each of them once, on one host or another."""
+    resources = [one.resource for one in loaded(name).resources]
+    of = seen(*resources)
+    holders = sorted(
+        (one for one in resources if isinstance(one, Host) and one.spec.media_roots),
+        key=lambda host: host.name,
+    )
+    for floor in (one for one in resources if isinstance(one, CustodyFloor)):
+        for pattern in floor.spec.select.paths:
+            for number in range(7):
+                title = pattern.replace("*", f"Title {number}")
+                holder = holders[number % len(holders)]
+                root = holder.spec.media_roots[number % len(holder.spec.media_roots)].name
+                of.put(holder.name, title, files(GIB, 2 * GIB, read_at=NOW), root=root)
+    return of
+
+
+def play(of: Seen, *, rounds: int = 400) -> Plan:
+    """Do at once what each plan starts, and let time pass when it starts nothing, until all is as declared."""
+    now = NOW
+    for _ in range(rounds):
+        plan = plan_custody(of.world, of.observation(), now)
+        copies = [
+            one.action
+            for one in plan.steps
+            if one.decision is Decision.START and isinstance(one.action, Copy)
+        ]
+        for copy in copies:
+            of.put(copy.host, copy.title, files(GIB, 2 * GIB, read_at=now), root=copy.root, at=now)
+        if copies:
+            continue
+        if plan.settled or plan.wake_at is None:
+            return plan
+        now = max(plan.wake_at, now + 1)
+    return plan
+
+
+def test_there_are_examples() -> None:
+    assert FLEETS == ["quickstart", "ten-hosts-in-two-sites", "two-machines-and-a-laptop", "with-a-seedbox"]
+    assert (
+        len(World.from_resources(one.resource for one in loaded("ten-hosts-in-two-sites").resources).of(Host))
+        == 10
+    )
+
+
+@pytest.mark.parametrize("name", FLEETS)
+def test_validates_without_a_word(name: str) -> None:
+    found = loaded(name)
+    problems = list(found.problems) + references.check(found, datetime.fromtimestamp(NOW, UTC))
+    assert not problems, "\n".join(map(str, problems))
+    kinds = {type(one.resource) for one in found.resources}
+    assert kinds == {Fleet, Host, CustodyFloor}
+
+
+@pytest.mark.parametrize("name", FLEETS)
+def test_plans_the_same_whatever_the_order_of_its_manifests(name: str) -> None:
+    of = stocked(name)
+    plan = plan_custody(of.world, of.observation(), NOW)
+    assert plan.steps
+    of.resources.reverse()
+    assert plan_custody(of.world, of.observation(), NOW) == plan
+    assert plan_hosts(of.world, of.observation(), NOW) == plan_hosts(of.world, of.observation(), NOW)
+
+
+@pytest.mark.parametrize("name", FLEETS)
+def test_every_floor_can_be_met_and_then_nothing_is_left_to_do(name: str) -> None:
+    of = stocked(name)
+    plan = play(of)
+    assert not [one for one in plan.steps if isinstance(one.action, Copy)]
+    policy = of.world.of(Fleet)[0].spec.custody
+    for floor in of.world.of(CustodyFloor):
+        status = plan.statuses[Ref("CustodyFloor", "default", floor.name)]
+        if floor.spec.mode == "Observe":
+            assert status["met"] + status["lacking"] + status["badlyPlaced"] == status["titles"], floor.name
+            continue
+        assert status["titles"] == 7 * len(floor.spec.select.paths), floor.name
+        assert status["met"] == status["titles"], (floor.name, status.get("worst"))
+        assert status["copies"] == effective_numbers(floor.spec, policy).copies
