@@ -54,9 +54,10 @@ def draw(answers: Answers, *, source: str, namespace: str, size: tuple[int, int]
     events = answers.events(namespace=namespace, limit=height)
     now = time.time()
     head, foot = _head(plan, source, answers.source() or {}, now), _foot(plan, running, now)
-    # each part has a heading line, and an empty line between parts
+    # each part has a heading line, and an empty line before it; the last line is the foot
     room = height - 2 - 4 * 2
-    rows = share(room, [len(hosts), len(floors), max(len(running), 1), max(len(events), 1)])
+    wants = [max(len(part), 1) for part in (hosts, floors, running, events)]
+    rows = share(room, wants)
     return Group(
         head,
         Text(),
@@ -67,6 +68,7 @@ def draw(answers: Answers, *, source: str, namespace: str, size: tuple[int, int]
         _transfers(running, plan, rows[2], width),
         Text(),
         _events(events, rows[3], width, now),
+        *[Text()] * (room - sum(rows)),
         foot,
     )
 
@@ -204,7 +206,7 @@ def _transfers(running: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ro
             else progress["phase"]
         )
         grid.add_row(
-            _short(step),
+            _short(step, width - (50 if width >= 100 else 40)),
             bar,
             f"{min(done * 100 // total, 100)} %" if total else "",
             f"{format_bytes(progress['rate'])}/s" if progress["rate"] else "",
@@ -216,12 +218,16 @@ def _transfers(running: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ro
     return grid
 
 
-def _short(step: Mapping[str, Any]) -> Text:
-    """An action in as few letters as will do: title first, since that is what a person looks for."""
+def _short(step: Mapping[str, Any], room: int) -> Text:
+    """An action in `room` letters: title first, since that is what a person looks for, less its middle."""
     source, title = step.get("source_host"), step.get("title")
     if title is None:
         return Text(step["summary"])
     way = f"{source} → {step['host']}" if source else f"{step['verb'].lower()} on {step['host']}"
+    over = len(title) + 2 + len(way) - max(room, len(way) + 14)
+    if over > 0:
+        keep = len(title) - over - 1
+        title = f"{title[: keep // 2]}…{title[len(title) - (keep - keep // 2) :]}"
     return Text.assemble(title, (f"  {way}", "dim"))
 
 

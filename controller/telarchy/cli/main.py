@@ -124,31 +124,7 @@ def _tell_bug(bug: Exception) -> int:
     if type(bug).__module__ == "sqlite3":
         click.echo(f"telarchy: the store failed: {bug}", err=True)
         return exits.ERROR
-    import traceback
+    from telarchy.cli.bugs import tell_bug
 
-    from telarchy.cli.options import default_state
-
-    trace = "".join(traceback.format_exception(bug))
-    where = "no crash file could be written"
-    for folder in (_state_in(sys.argv) or default_state(), os.environ.get("TMPDIR", "/tmp")):
-        try:
-            from pathlib import Path
-
-            from telarchy.runtime.journal import write_crash
-
-            where = f"details in {write_crash(Path(folder), ' '.join(sys.argv), trace)}"
-            break
-        except OSError:
-            continue
-    click.echo(f"telarchy: this is a bug in Telarchy ({type(bug).__name__}: {bug}); {where}", err=True)
+    tell_bug(bug)
     return exits.BUG
-
-
-def _state_in(arguments: list[str]) -> str:
-    """The value of --state, found without parsing the rest, which may be what failed."""
-    for before, here in zip(arguments, [*arguments[1:], ""], strict=True):
-        if before == "--state":
-            return here
-        if before.startswith("--state="):
-            return before.partition("=")[2]
-    return ""

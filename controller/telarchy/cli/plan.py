@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from telarchy.cli import exits, options
+from telarchy.cli.bugs import run_quietly
 
 
 @click.command(short_help="Show what `run` would do, and touch nothing.")
@@ -38,7 +38,7 @@ def plan(
     stages: dict[str, float] = {}
     shown, faults = _current(state) if not source else (None, [])
     if shown is None:
-        shown, faults = asyncio.run(_think(source, allowed_signers, namespace, state, stages))
+        shown, faults = run_quietly(_think(source, allowed_signers, namespace, state, stages), state)
     for fault in faults:
         click.echo(fault, err=True)
     if output == "text":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from telarchy.cli import exits, options
+from telarchy.cli.bugs import run_quietly
 from telarchy.core.words import format_bytes, format_span, plural
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def run(
         observe_only=observe_only,
     )
     live = sys.stdout.isatty() and not plain and not quiet
-    return asyncio.run(_run(asked, live=live, quiet=quiet))
+    return run_quietly(_run(asked, live=live, quiet=quiet), state)
 
 
 async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:

@@ -20,22 +20,24 @@ def snapshot(
     seen: Observation,
     *,
     at: float,
+    complete: bool = True,
     revision: str = "",
     looked: Mapping[str, float] | None = None,
     steps: int | None = STEPS_KEPT,
 ) -> dict[str, Any]:
     """What a round saw and decided.
 
-    at:      when the plan was made, seconds since the epoch
-    looked:  when each host's evidence was last brought up to date, likewise
-    steps:   how many steps to list at most; the others are added to `beyond`
+    at:        when the plan was made, seconds since the epoch
+    complete:  desired state was read; before that, nothing is settled
+    looked:    when each host's evidence was last brought up to date, likewise
+    steps:     how many steps to list at most; the others are added to `beyond`
     """
     listed = plan.steps if steps is None else plan.steps[:steps]
     left_out = plan.steps[len(listed) :]
     return {
         "at": at,
         "revision": revision,
-        "settled": plan.settled,
+        "settled": plan.settled and complete,
         "unsettled": list(plan.unsettled),
         "wakeAt": plan.wake_at,
         "steps": [_step(step, seen) for step in listed],

@@ -128,6 +128,9 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return _json({"error": str(error)}, 409)
     except (TypeError, ValueError) as error:
         return _json({"error": f"the question was not understood: {error}"}, 400)
+    except Exception as bug:  # noqa: BLE001 - told to the asker and kept; the controller goes on
+        asyncio.get_running_loop().call_exception_handler({"message": str(bug), "exception": bug})
+        return _json({"error": f"the controller has a bug ({type(bug).__name__}: {bug})"}, 500)
 
 
 def _json(value: Any, status: int = 200) -> web.Response:
