@@ -24,7 +24,10 @@ def tell_bug(bug: BaseException, state: Path | None = None) -> None:
 
     trace = "".join(traceback.format_exception(bug))
     where = "no crash file could be written"
-    for folder in (state or _state_in(sys.argv) or default_state(), os.environ.get("TMPDIR", "/tmp")):
+    for folder in (
+        state or _state_in(sys.argv) or os.environ.get("TELARCHY_STATE") or default_state(),
+        os.environ.get("TMPDIR", "/tmp"),
+    ):
         try:
             where = f"details in {write_crash(Path(folder), ' '.join(sys.argv), trace)}"
             break

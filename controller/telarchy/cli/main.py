@@ -94,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str] | None) -> int:
+    stdout = sys.stdout
     try:
         code = cli.main(args=arguments, prog_name="telarchy", standalone_mode=False)
         return code if isinstance(code, int) else exits.OK
@@ -116,6 +117,11 @@ def _run(arguments: list[str] | None) -> int:
         return error.exit_code
     except BrokenPipeError:
         raise
+    except SystemExit:
+        # click ends by itself, with 1, when the reader is gone, and puts a silent stream in its place
+        if sys.stdout is stdout:
+            raise
+        return exits.READER_GONE
     except Exception as bug:  # noqa: BLE001 - the last resort, so that a person gets a sentence
         return _tell_bug(bug)
 

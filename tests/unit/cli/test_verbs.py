@@ -1,0 +1,406 @@
+"""The command line as a person and as a script meet it: what is printed where, and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from telarchy.cli import main as entry
+from telarchy.store import Store
+from tests.unit.runtime.toyroom import Toys
+
+MANIFESTS = """\
+apiVersion: telarchy.dev/v1alpha1
+kind: Host
+metadata: {name: black, labels: {site: home}}
+spec:
+  class: Server
+  alwaysOn: true
+  connection: {local: {}}
+  mediaRoots: [{name: main, path: /srv/black}]
+---
+apiVersion: telarchy.dev/v1alpha1
+kind: Host
+metadata: {name: attic, labels: {site: away}}
+spec:
+  class: Server
+  connection: {local: {}}
+  mediaRoots: [{name: main, path: /srv/attic}]
+---
+apiVersion: telarchy.dev/v1alpha1
+kind: CustodyFloor
+metadata: {name: films}
+spec:
+  select: {paths: ["films/*"]}
+  copies: 1
+"""
+BROKEN = MANIFESTS.replace("alwaysOn: true", "alwaysOm: true").replace("copies: 1", "copies: lots")
+
+
+class Ended:
+    """What a run of the command line left."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def toys(monkeypatch):
+    room = Toys()
+    monkeypatch.setattr("telarchy.runtime.engine.furnish", lambda store, clock, **_: room.rooms())
+    return room
+
+
+@pytest.fixture
+def telarchy(capsys, tmp_path, monkeypatch, toys):
+    monkeypatch.setenv("TELARCHY_STATE", str(tmp_path / "state"))
+
+    def call(*arguments, stdin=None):
+        if stdin is not None:
+            file = tmp_path / "stdin"
+            file.write_text(stdin)
+            monkeypatch.setattr("sys.stdin", file.open())
+        with pytest.raises(SystemExit) as end:
+            entry.main([str(argument) for argument in arguments])
+        shown = capsys.readouterr()
+        assert "Traceback" not in shown.out + shown.err
+        return Ended(end.value.code, shown.out, shown.err)
+
+    return call
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    path = tmp_path / "fleet"
+    path.mkdir()
+    (path / "fleet.yaml").write_text(MANIFESTS)
+    return path
+
+
+class TestStart:
+    def test_help_answers_at_once(self):
+        best = 9.0
+        for _ in range(3):
+            began = time.perf_counter()
+            shown = subprocess.run(
+                [sys.executable, "-m", "telarchy", "--help"], capture_output=True, text=True
+            )
+            best = min(best, time.perf_counter() - began)
+        assert "validate" in shown.stdout
+        assert best < 0.4
+
+    def test_help_imports_nothing_heavy(self):
+        code = (
+            "import sys\nfrom telarchy.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+            "print(sorted({'pydantic', 'numpy', 'rich', 'asyncssh', 'aiohttp', 'yaml', 'sqlite3'} & set(sys.modules)))"
+        )
+        shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert shown.stdout.splitlines()[-1] == "[]"
+
+    def test_every_verb_has_help(self, telarchy):
+        for verb in entry.VERBS:
+            assert telarchy(verb, "--help").code == 0
+            assert telarchy("help", verb).out.startswith("Usage: telarchy")
+
+    def test_a_misspelt_verb_gets_a_suggestion(self, telarchy):
+        ended = telarchy("aply")
+        assert ended.code == 64
+        assert "Did you mean `apply`?" in ended.err
+
+    def test_exit_codes_are_documented(self, telarchy):
+        assert "not settled before the timeout" in telarchy("help", "exit-codes").out
+
+    def test_a_bug_is_one_sentence_and_a_file(self, telarchy, monkeypatch, tmp_path):
+        def burst(*_, **__):
+            raise RuntimeError("boom")
+
+        (tmp_path / "state").mkdir()
+        monkeypatch.setattr("telarchy.cli.get.connect", burst)
+        monkeypatch.setattr("telarchy.cli.bugs.default_state", lambda: str(tmp_path / "state"))
+        ended = telarchy("get", "hosts")
+        assert ended.code == 70
+        assert len(ended.err.splitlines()) == 1
+        (crash,) = (tmp_path / "state").glob("crash-*.log")
+        assert str(crash) in ended.err
+        assert "Traceback" in crash.read_text()
+
+    def test_a_reader_that_goes_away_is_no_error(self, tmp_path):
+        code = "import os, sys\nfrom telarchy.cli.main import main\nmain(['help', 'exit-codes'])"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        process.stdout.close()
+        assert process.wait() in (0, 141)
+        assert process.stderr.read() == b""
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_completion(self, telarchy, shell):
+        assert "_TELARCHY_COMPLETE" in telarchy("completion", shell).out
+
+    def test_completion_knows_kinds_and_names(self, telarchy, fleet):
+        telarchy("apply", "-f", fleet)
+
+        def complete(words):
+            environment = os.environ | {
+                "_TELARCHY_COMPLETE": "bash_complete",
+                "COMP_WORDS": words,
+                "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
+            }
+            shown = subprocess.run(
+                [sys.executable, "-m", "telarchy"], capture_output=True, text=True, env=environment
+            )
+            return [line.partition(",")[2] for line in shown.stdout.splitlines()]
+
+        assert complete("telarchy get ho") == ["hosts"]
+        assert complete("telarchy get hosts ") == ["attic", "black"]
+        assert complete("telarchy get host/a") == ["host/attic"]
+
+
+class TestValidate:
+    def test_good_manifests(self, telarchy, fleet):
+        ended = telarchy("validate", fleet)
+        assert (ended.code, ended.out) == (0, "")
+        assert "3 resources read: no problems" in ended.err
+
+    def test_all_problems_at_once_each_at_its_place(self, telarchy, fleet):
+        (fleet / "fleet.yaml").write_text(BROKEN)
+        ended = telarchy("validate", fleet)
+        assert ended.code == 1
+        first, second = ended.out.splitlines()[:2]
+        assert first.startswith(f"{fleet}/fleet.yaml:6:3: ")
+        assert "alwaysOn" in first
+        assert second.startswith(f"{fleet}/fleet.yaml:23:11: ")
+
+    def test_standard_input(self, telarchy):
+        assert telarchy("validate", "-", stdin=BROKEN).out.startswith("-:6:3: ")
+
+    @pytest.mark.parametrize("form", ["github", "json", "sarif"])
+    def test_forms_for_programs(self, telarchy, fleet, form):
+        (fleet / "fleet.yaml").write_text(BROKEN)
+        ended = telarchy("validate", fleet, "-o", form)
+        assert ended.code == 1
+        match form:
+            case "github":
+                assert ended.out.startswith(f"::error file={fleet}/fleet.yaml,line=6,col=3,title=")
+            case "json":
+                assert [problem["line"] for problem in json.loads(ended.out)] == [6, 23]
+            case "sarif":
+                results = json.loads(ended.out)["runs"][0]["results"]
+                place = results[0]["locations"][0]["physicalLocation"]
+                assert place["region"] == {"startLine": 6, "startColumn": 3}
+
+    def test_warnings_alone_are_no_error_unless_strict(self, telarchy, tmp_path):
+        empty = tmp_path / "nothing"
+        empty.mkdir()
+        assert telarchy("validate", empty).code == 0
+        assert telarchy("validate", "--strict", empty).code == 1
+
+
+class TestEmbeddedStore:
+    def test_apply_get_delete(self, telarchy, fleet):
+        assert telarchy("apply", "-f", fleet).out.splitlines() == [
+            "host/black created",
+            "host/attic created",
+            "custodyfloor/films created",
+        ]
+        assert "host/black unchanged" in telarchy("apply", "-f", fleet).out
+        assert telarchy("get", "hosts", "-o", "name").out.splitlines() == ["host/attic", "host/black"]
+        assert telarchy("delete", "ho/black", "cf/films").out.splitlines() == [
+            "host/black deleted",
+            "custodyfloor/films deleted",
+        ]
+        assert telarchy("get", "all", "-o", "name").out == "host/attic\n"
+
+    def test_apply_is_all_or_nothing(self, telarchy, fleet):
+        (fleet / "more.yaml").write_text(BROKEN)
+        ended = telarchy("apply", "-f", fleet)
+        assert ended.code == 1
+        assert "more.yaml:6:3" in ended.err
+        assert telarchy("get", "all").err.endswith("No resources found in default namespace.\n")
+
+    def test_delete_of_what_is_not_there_deletes_nothing(self, telarchy, fleet):
+        telarchy("apply", "-f", fleet)
+        ended = telarchy("delete", "host/black", "host/none")
+        assert (ended.code, ended.err) == (1, "telarchy: there is no host/none; nothing was deleted\n")
+        assert "host/black" in telarchy("get", "ho", "-o", "name").out
+
+    def test_dry_run(self, telarchy, fleet):
+        assert "host/black is valid" in telarchy("apply", "--dry-run", "-f", fleet).out
+        assert telarchy("get", "all", "-o", "name").out == ""
+
+
+class TestReading:
+    @pytest.fixture(autouse=True)
+    def settled(self, telarchy, fleet):
+        assert telarchy("run", "--source", fleet, "--until-settled", "--timeout", "20s").code == 0
+
+    def test_the_age_of_what_is_known_goes_to_stderr(self, telarchy):
+        ended = telarchy("get", "hosts")
+        assert "(from the store, 0s old; no controller is running)" in ended.err
+        assert "from the store" not in ended.out
+
+    def test_table(self, telarchy):
+        heading, attic, black = telarchy("get", "ho").out.splitlines()
+        assert heading.split() == ["NAME", "CLASS", "STATE", "READY", "STATUS", "AGE"]
+        assert attic.split()[:5] == ["attic", "Server", "Up", "True", "answers"]
+        assert black.startswith("black ")
+
+    def test_wide_and_selector_and_several_kinds(self, telarchy):
+        wide = telarchy("get", "hosts", "-o", "wide", "-l", "site=home").out.splitlines()
+        assert len(wide) == 2
+        assert "123 GiB" in wide[1]
+        several = telarchy("get", "ho,cf").out
+        assert "host/black" in several
+        assert "custodyfloor/films" in several
+        assert telarchy("get", "hosts", "-l", "site in (home, away),!gone", "-o", "name").out.count("\n") == 2
+
+    def test_structured_output(self, telarchy):
+        (one,) = [yaml.safe_load(telarchy("get", "host/black", "-o", "yaml").out)]
+        assert one["status"]["conditions"][0]["type"] == "Ready"
+        listed = json.loads(telarchy("get", "hosts", "-o", "json").out)
+        assert (listed["kind"], len(listed["items"])) == ("List", 2)
+
+    @pytest.mark.parametrize(
+        ("words", "says"),
+        [
+            (["get", "host", "blck"], "host/blck not found; did you mean host/black?"),
+            (["get", "hotsts"], "there is no kind `hotsts`; did you mean `hosts`?"),
+            (["why", "floor", "none"], ""),
+        ],
+    )
+    def test_what_is_not_there(self, telarchy, words, says):
+        ended = telarchy(*words)
+        assert says in ended.err
+        assert ended.code == (1 if says else 0)
+
+    def test_no_headers_and_empty(self, telarchy):
+        assert len(telarchy("get", "hosts", "--no-headers").out.splitlines()) == 2
+        assert telarchy("get", "fleets").err.endswith("No resources found in default namespace.\n")
+        assert telarchy("get", "hosts", "-n", "other").out == ""
+
+    def test_describe(self, telarchy):
+        shown = telarchy("describe", "host/black").out
+        for part in (
+            "Name:         black",
+            "Labels:       site=home",
+            "  class: Server",
+            "Conditions:",
+            "Events:",
+        ):
+            assert part in shown
+
+    def test_events(self, telarchy):
+        assert "every toy is in its place" in telarchy("events").out
+        about = telarchy("events", "--for", "floor/films", "-o", "json").out
+        assert {one["name"] for one in json.loads(about)} == {"films"}
+
+    def test_why_without_a_controller(self, telarchy):
+        assert telarchy("why", "title", "films/a").out == "title films/a: 4 toys are placed\n"
+
+    def test_approve_and_reconcile_say_what_they_lack(self, telarchy):
+        assert telarchy("approve", "--list").err.endswith("Nothing waits for approval.\n")
+        assert telarchy("approve", "abcd").code == 1
+        assert telarchy("reconcile").code == 1
+
+
+class TestPlan:
+    def test_changes_end_with_2_and_leave_no_trace(self, telarchy, fleet, toys, tmp_path):
+        ended = telarchy("plan", "--source", fleet, "--timings")
+        assert ended.code == 2
+        assert "+ copy 'films/a' from box to black" in ended.out
+        assert ended.out.splitlines()[-1] == "Plan: 4 copies (3.9 KiB); floor 'films' 0/4 met"
+        assert "think" in ended.err
+        assert toys.looked_read_only
+        assert not toys.placed
+        assert not (tmp_path / "state").exists()
+
+    def test_nothing_to_do_ends_with_0(self, telarchy, fleet):
+        telarchy("run", "--source", fleet, "--until-settled")
+        before = (fleet.parent / "state" / "store.sqlite").read_bytes()
+        ended = telarchy("plan", "--source", fleet)
+        assert ended.code == 0
+        assert "Nothing to do: everything is as declared (floor 'films' 4/4 met)." in ended.out
+        assert (fleet.parent / "state" / "store.sqlite").read_bytes() == before
+
+    def test_errors_end_with_1_and_the_rest_is_planned(self, telarchy, fleet):
+        (fleet / "broken.yaml").write_text(BROKEN.partition("---")[0].replace("black", "other"))
+        ended = telarchy("plan", "--source", fleet)
+        assert ended.code == 1
+        assert "broken.yaml:6:3" in ended.err
+        assert "+ copy 'films/a' from box to attic" in ended.out
+
+    def test_json_has_the_very_actions(self, telarchy, fleet):
+        ended = telarchy("plan", "--source", fleet, "-o", "json")
+        plan = json.loads(ended.out)
+        assert plan["kind"] == "Plan"
+        assert {step["verb"] for step in plan["steps"]} == {"Copy"}
+        assert len({step["id"] for step in plan["steps"]}) == 4
+
+    def test_a_source_that_is_not_there(self, telarchy, tmp_path):
+        ended = telarchy("plan", "--source", tmp_path / "none")
+        assert ended.code == 1
+        assert "cannot be read: no such file or directory" in ended.err
+
+    def test_a_held_change_names_the_word_that_releases_it(self, telarchy, fleet, toys):
+        toys.hold = True
+        ended = telarchy("plan", "--source", fleet)
+        assert ended.code == 2
+        assert "release it with: telarchy approve " in ended.out
+        assert "1 held" in ended.out
+
+
+class TestRun:
+    def test_plain_lines_and_the_last_word(self, telarchy, fleet):
+        ended = telarchy("run", "--source", fleet, "--until-settled")
+        assert ended.code == 0
+        assert "fleet.yaml" not in ended.err
+        assert "settled: everything is as declared (floor 'films' 4/4 met)" in ended.out
+        assert "custodyfloor/films" in ended.out
+
+    def test_not_settled_ends_with_3(self, telarchy, fleet, toys):
+        toys.seconds = 60
+        ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms")
+        assert ended.code == 3
+        assert "not settled within" in ended.err
+
+    def test_observe_only_does_nothing(self, telarchy, fleet, toys):
+        ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms", "--observe-only")
+        assert ended.code == 3
+        assert not toys.placed
+
+    def test_a_damaged_store_is_told_and_the_run_goes_on(self, telarchy, fleet, tmp_path):
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "store.sqlite").write_bytes(b"garbage" * 1000)
+        ended = telarchy("run", "--source", fleet, "--until-settled")
+        assert ended.code == 0
+        assert "is set aside as store.sqlite.corrupt-" in ended.err
+
+    def test_a_newer_store_is_refused(self, telarchy, fleet, tmp_path):
+        with Store.open(tmp_path / "state") as store:
+            store.connection.execute("PRAGMA user_version = 99")
+        ended = telarchy("run", "--source", fleet, "--until-settled")
+        assert ended.code == 1
+        assert ended.err.startswith("telarchy: the store ")
+        assert "was written by a newer Telarchy" in ended.err
+
+
+class TestSchema:
+    @pytest.mark.parametrize("what", ["crds", "json"])
+    def test_write_then_check(self, telarchy, tmp_path, what):
+        out = tmp_path / "out"
+        assert telarchy("schema", what, "--out", out, "--check").code == 1
+        assert telarchy("schema", what, "--out", out).code == 0
+        assert telarchy("schema", what, "--out", out, "--check").code == 0
+        changed = next(iter(out.iterdir()))
+        changed.write_text("stale")
+        ended = telarchy("schema", what, "--out", out, "--check")
+        assert ended.code == 1
+        assert f"{changed} is stale" in ended.out
+
+    def test_print(self, telarchy):
+        documents = list(yaml.safe_load_all(telarchy("schema", "crds").out))
+        assert {one["kind"] for one in documents} == {"CustomResourceDefinition"}
