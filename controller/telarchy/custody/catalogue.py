@@ -178,7 +178,9 @@ class Catalogue:
         """Ids of titles changed after `version`; None when that is too long ago to tell."""
         if version == self.version:
             return set()
-        if not self._changes or self._changes[0][0] > version + 1:
+        # A full memory may have lost a part of the oldest change that it still knows.
+        oldest_whole = version if len(self._changes) == self._changes.maxlen else version + 1
+        if not self._changes or self._changes[0][0] > oldest_whole:
             return None
         return {title for moment, title in self._changes if moment > version}
 

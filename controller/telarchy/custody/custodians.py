@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from telarchy.custody.weighing import Holder
 
 
-def custodians_of(holders: Sequence[Holder], count: int) -> tuple[Holder, ...]:
-    """The `count` most recent eligible holders, one per failure domain, with one slot for an always-on host.
+def custodians_of(holders: Sequence[Holder], count: int, *, always_on: int = 1) -> tuple[Holder, ...]:
+    """The `count` most recent eligible holders, one per failure domain, `always_on` slots kept for hosts that are.
 
     Eligible is a complete copy that counts. Most recent first; the baton rolls on to whoever got the title
     last, since old holders are the ones that fill up and retire.
@@ -18,14 +18,13 @@ def custodians_of(holders: Sequence[Holder], count: int) -> tuple[Holder, ...]:
         key=lambda one: (-one.since, one.volume),
     )
     chosen: list[Holder] = []
-    for one in eligible:
-        if len(chosen) < count and all(one.standing.domain != other.standing.domain for other in chosen):
-            chosen.append(one)
-    if chosen and not any(one.standing.always_on for one in chosen):
-        domains = {one.standing.domain for one in chosen[:-1]}
-        steady = next(
-            (one for one in eligible if one.standing.always_on and one.standing.domain not in domains), None
-        )
-        if steady is not None:
-            chosen[-1] = steady
-    return tuple(chosen)
+
+    def choose(candidates: Sequence[Holder], most: int) -> None:
+        for one in candidates:
+            if len(chosen) < most and all(one.standing.domain != other.standing.domain for other in chosen):
+                chosen.append(one)
+
+    # Slots for always-on hosts first: their number is the floor's, whoever else is more recent.
+    choose([one for one in eligible if one.standing.always_on], min(always_on, count))
+    choose(eligible, count)
+    return tuple(sorted(chosen, key=lambda one: (-one.since, one.volume)))

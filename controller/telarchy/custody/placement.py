@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telarchy.core.observation import Observation
@@ -17,7 +17,7 @@ from telarchy.core.words import format_bytes, listing
 from telarchy.custody.actions import Copy, Verify
 from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.terms import FloorTerms, HostTerms, Terms
-from telarchy.custody.weighing import Holder, TitleView
+from telarchy.custody.weighing import Holder, TitleView, Weight
 
 
 @dataclass
@@ -97,20 +97,30 @@ def rank_targets(
     floor: FloorTerms,
     ledger: Ledger,
     *,
-    taken_domains: Collection[str],
-    steady: bool,
-    in_flight: Collection[str] = (),
+    promised: Sequence[Target] = (),
+    steady: bool = False,
+    staged: Mapping[str, int | None] | None = None,
+    shunned: Collection[str] = (),
 ) -> tuple[list[Target], Counter[str]]:
     """Volumes that may receive a copy, best first, and how often each reason kept one out.
 
-    `steady`: only always-on hosts will do. `in_flight`: volumes that are receiving this very title.
+    promised:  what the same plan gives the title already
+    steady:    only always-on hosts will do; one in a domain where the title is on a lesser host is no bar
+    staged:    volumes that receive this very title (None), or hold a part of it in staging (bytes)
+    shunned:   volumes that failed it before: taken when there is no other
     """
+    staged = staged or {}
     by_volume = {one.volume: one for one in view.holders}
-    occupied = {
-        one.standing.domain
-        for one in view.holders
-        if one.complete or one.damaged or (one.missing and not one.live)
-    }
+    # A copy that does not count (drained, left out by the floor, gone with its host) keeps no place taken.
+    present = [one for one in view.holders if one.standing.counts and one.standing.weight > Weight.GONE]
+    present = [one for one in present if one.complete or one.damaged or not one.live]
+    occupied = {one.standing.domain: False for one in present}
+    occupied |= {one.standing.domain: True for one in present if one.standing.always_on}
+    for one in promised:
+        if one.host.name in floor.allowed:
+            occupied[one.host.domain] = one.host.always_on or occupied.get(one.host.domain, False)
+    doubled = {one.standing.domain for one in view.holders if one.complete}
+    there = {one.volume.key for one in promised}
     reasons: Counter[str] = Counter()
     ranked: list[tuple[tuple[object, ...], Target]] = []
     for key, volume in ledger.volumes.items():
@@ -118,19 +128,26 @@ def rank_targets(
         if host is None or (volume.host, volume.root) not in ledger.terms.roots:
             continue
         holder = by_volume.get(key)
-        if host.domain in taken_domains or host.domain in occupied:
+        if key in there or (holder is not None and not holder.missing):
+            continue
+        if host.domain in occupied and (occupied[host.domain] or not steady):
             continue
         why_not = _unfit(volume, host, floor, steady=steady)
         size = needed_bytes(view, holder)
-        if not why_not and key not in in_flight and ledger.room(key) < size:
+        already = staged.get(key, 0)
+        if not why_not and already is not None and ledger.room(key) < size - already:
             why_not = f"less than {format_bytes(size)} free above the reserve"
         if why_not:
             reasons[f"{volume.host}: {why_not}"] += 1
             continue
         weight = max(ledger.room(key), 1) * max(host.uptime, 0.05) ** 2
         order = (
-            key not in in_flight,
+            already is not None,
+            key in shunned,
+            host.domain in occupied,
+            key not in staged,
             holder is None,
+            host.domain in doubled,
             title not in volume.quarantined,
             host.name not in floor.preferred,
             not host.always_on,
@@ -167,10 +184,11 @@ def needed_bytes(view: TitleView, holder: Holder | None) -> int:
     return max(0, view.bytes - holder.bytes) if holder is not None and holder.missing else view.bytes
 
 
-def choose_source(view: TitleView, target: Target, ledger: Ledger) -> Holder | None:
+def choose_source(view: TitleView, target: Target, ledger: Ledger, *, tried: int = 0) -> Holder | None:
     """The holder to copy from: live, undamaged, with all that is missing if any has it; near, idle, verified first.
 
-    None when no live holder has anything that the target lacks.
+    None when no live holder has anything that the target lacks. `tried`: how often this copy failed before;
+    holders that are as complete as the best take turns, since the fault may lie with the source.
     """
     wanted = set(target.missing)
 
@@ -205,12 +223,14 @@ def choose_source(view: TitleView, target: Target, ledger: Ledger) -> Holder | N
             holder.volume,
         )
 
-    return min(fit, key=order, default=None)
+    fit.sort(key=order)
+    equal = [one for one in fit if lacks(one) == lacks(fit[0])]
+    return equal[tried % len(equal)] if equal else None
 
 
-def spoken(reasons: Iterable[tuple[str, int]]) -> str:
-    """The reasons that kept volumes out, for a person."""
-    return listing([reason for reason, _ in reasons], most=3)
+def spoken(reasons: Counter[str]) -> str:
+    """The reasons that kept volumes out, for a person; the commonest first, in an order of its own."""
+    return listing(sorted(reasons, key=lambda reason: (-reasons[reason], reason)), most=3)
 
 
 def running_copies(seen: Observation) -> dict[str, Copy]:

@@ -22,11 +22,13 @@ from telarchy.core.world import World
 from telarchy.custody import upkeep
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import Census
-from telarchy.custody.copies import CopyPlan, plan_copies
+from telarchy.custody.choosing import CopyPlan
+from telarchy.custody.copies import plan_copies
 from telarchy.custody.evidence import CustodySeen, VolumeSeen, VolumeState
 from telarchy.custody.placement import Ledger
 from telarchy.custody.status import Round, statuses_of
 from telarchy.custody.terms import FloorTerms, Terms, terms_of
+from telarchy.custody.trimming import plan_trims
 from telarchy.custody.weighing import Standing, Weight
 
 HORIZON = 64  # copies planned ahead; enough to fill every slot many times over, few enough to plan in a blink
@@ -94,9 +96,10 @@ def deliberate(
     )
     copies = plan_copies(terms, seen, custody, census, ledger, now, horizon=horizon, not_now=not_now)
     upkeep.plan_quarantines(up, terms, seen, custody, census, now, not_now)
-    upkeep.plan_trims(up, terms, seen, custody, census, now, not_now)
-    if not custody.fenced and not unseen:
-        upkeep.plan_verifications(up, terms, seen, custody, census, ledger, now)
+    plan_trims(up, terms, seen, custody, census, ledger, now, not_now)
+    looked = not custody.fenced and not unseen
+    upkeep.plan_verifications(up, terms, seen, custody, census, ledger, now, start=looked)
+    if looked:
         upkeep.plan_forgetting(up, seen, census, not_now)
     upkeep.plan_sweeping(up, terms, seen, custody, census, now, not_now)
 
@@ -105,7 +108,7 @@ def deliberate(
     wanted: dict[str, Step] = {}
     for step in (*first, *copies.steps, *later):
         wanted.setdefault(step.action.id, step)
-    if not not_now and copies.planned < horizon:
+    if not not_now:  # titles with a job are looked at first, so what is not wanted here is not wanted
         up.steps.clear()
         upkeep.plan_cancellations(up, terms, seen, custody, wanted)
         wanted.update((step.action.id, step) for step in up.steps)

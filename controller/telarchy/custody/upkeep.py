@@ -6,28 +6,28 @@ proves it again at the moment of acting (custody rule 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from telarchy.core.action import Action
+from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Hold, Step
 from telarchy.core.words import plural
-from telarchy.custody.actions import AdoptVolume, CancelJob, ExpireTrash, Forget, Quarantine, Trim, Verify
-from telarchy.custody.census import Census, FloorCount
-from telarchy.custody.custodians import custodians_of
-from telarchy.custody.evidence import CustodySeen, VolumeState
+from telarchy.custody.actions import AdoptVolume, CancelJob, ExpireTrash, Forget, Verify
+from telarchy.custody.catalogue import Holdings
+from telarchy.custody.census import Census
+from telarchy.custody.evidence import CustodySeen, VolumeSeen, VolumeState
+from telarchy.custody.healing import quarantine_of
 from telarchy.custody.placement import Ledger
-from telarchy.custody.terms import FloorTerms, Terms
-from telarchy.custody.titles import Pattern
-from telarchy.custody.weighing import Holder, TitleState, TitleView, view_of, weigh
+from telarchy.custody.terms import Terms
+from telarchy.custody.weighing import TitleState, Weight, view_of, weigh
 
-FRESH_SECONDS = 24 * 3600  # a reading this recent may stand in a proof for removal
-MOST_TRIMS = 200  # per plan
 MOST_FORGOTTEN = 1000  # per hold
+VERIFICATIONS_AHEAD = 2  # shown per volume: the one that is read, and the next
 
 
 @dataclass
@@ -62,7 +62,7 @@ def plan_adoptions(
     up: Upkeep, terms: Terms, seen: Observation, custody: CustodySeen, now: float, not_now: str
 ) -> None:
     """A root without a sentinel gets one; a root whose volume is gone gets another only by a person's word."""
-    for volume in custody.volumes.values():
+    for _, volume in sorted(custody.volumes.items()):
         host = terms.hosts.get(volume.host)
         if host is None or not host.up or host.suspended:
             continue
@@ -94,15 +94,24 @@ def plan_verifications(
     census: Census,
     ledger: Ledger,
     now: float,
+    *,
+    start: bool = True,
 ) -> None:
-    """Copies whose last reading is too old, the oldest first, one at a time on each host."""
+    """Copies whose last reading is too old, the oldest first, one at a time on each host.
+
+    What is being read is read to its end, whatever has become due meanwhile and whether or not a probe was
+    missed. `start`: whether new readings may begin.
+    """
+    for running in sorted(seen.running.values(), key=lambda one: one.action.id):
+        reader, away = terms.hosts.get(running.action.host), (HostState.DOWN, HostState.MAINTENANCE)
+        if isinstance(running.action, Verify) and reader is not None and not terms.suspended:
+            ledger.take_reading(running.action)
+            if not reader.suspended and reader.state not in away:
+                up.steps.append(Step(running.action))
     every = _verify_spans(census)
-    if every is None:
+    if every is None or not start:
         return
     names = census.catalogue.names
-    for running in seen.running.values():
-        if isinstance(running.action, Verify):
-            ledger.take_reading(running.action)
     for key, volume in sorted(custody.volumes.items()):
         held = census.catalogue.holdings.get(key)
         host = terms.hosts.get(volume.host)
@@ -110,9 +119,6 @@ def plan_verifications(
             continue
         if volume.state is not VolumeState.MOUNTED:
             continue
-        # What is being read is read to its end, whatever has become due meanwhile.
-        started = {one.action.id: one.action for one in seen.running.values() if _reads(one.action, key)}
-        up.steps += [Step(action) for action in started.values()]
         span = every[held.title]
         # Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
         early = 1.0 - 0.2 * ((held.title.astype(np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
@@ -124,9 +130,9 @@ def plan_verifications(
             up.wake(soonest)
         if not len(due):
             continue
-        oldest = due[np.argsort(due_at[due], kind="stable")]
         total = int(held.bytes[due].sum())
-        for row in oldest[: 2 + len(started)].tolist():
+        planned = 0
+        for row in _rows_to_read(due, due_at, held, seen, volume, census):
             verify = Verify(
                 host=volume.host,
                 root=volume.root,
@@ -134,24 +140,44 @@ def plan_verifications(
                 bytes=int(held.bytes[row]),
                 title=names.name(int(held.title[row])),
             )
-            if verify.id in started:
-                continue
-            total -= verify.bytes
+            step = up.gate(seen, now, verify, Step(verify))
             if terms.suspended:
                 step = Step(verify, Decision.WAIT, "the fleet is suspended")
-            elif ledger.reading[volume.host]:
-                step = Step(verify, Decision.QUEUE, f"{volume.host} already reads one title")
-            else:
-                step = up.gate(seen, now, verify, Step(verify))
-            if step.decision is Decision.START:
-                ledger.take_reading(verify)
+            elif step.decision is Decision.START and verify.id not in seen.running:
+                if ledger.reading[volume.host]:
+                    step = Step(verify, Decision.QUEUE, f"{volume.host} already reads one title")
+                else:
+                    ledger.take_reading(verify)
+            total -= verify.bytes
             up.steps.append(step)
-        up.due += max(0, len(due) - 2)
+            # What waits after a failure must not keep the others from being read.
+            planned += step.decision in (Decision.START, Decision.QUEUE) or terms.suspended
+            if planned >= VERIFICATIONS_AHEAD:
+                break
+        up.due += max(0, len(due) - VERIFICATIONS_AHEAD)
         up.due_bytes += total
 
 
-def _reads(action: Action, volume: str) -> bool:
-    return isinstance(action, Verify) and action.volume == volume
+def _rows_to_read(
+    due: npt.NDArray[np.intp],
+    due_at: npt.NDArray[np.float64],
+    held: Holdings,
+    seen: Observation,
+    volume: VolumeSeen,
+    census: Census,
+) -> Iterator[int]:
+    """What a host reads already, for an earlier controller; then the longest overdue."""
+    reading = {job.title for job in volume.jobs if job.verb == Verify.verb and job.state == "Running"}
+    numbers = sorted(
+        number for title in reading if (number := census.catalogue.names.find(title)) is not None
+    )
+    begun = [row for number in numbers if (row := held.row(number)) is not None]
+    wanted = set(due.tolist())
+    yield from (row for row in begun if row in wanted)
+    first = due[
+        np.argsort(due_at[due], kind="stable")[: VERIFICATIONS_AHEAD + len(begun) + len(seen.attempts)]
+    ]
+    yield from (row for row in first.tolist() if row not in begun)
 
 
 def _verify_spans(census: Census) -> npt.NDArray[np.float64] | None:
@@ -177,7 +203,12 @@ def plan_quarantines(
     now: float,
     not_now: str,
 ) -> None:
-    """Damaged files are set aside where a good copy of them is live; a last copy stays where it is."""
+    """Damaged files are set aside where a good copy of them is live; a last copy stays where it is.
+
+    When many titles of one host fail at once, it is the memory or the record that is bad rather than the
+    disk, and a person looks first (rule 6).
+    """
+    wanted: dict[str, list[Step]] = {}
     for title in sorted(census.catalogue.irregular):
         for count, (_, pairs) in zip(census.floors, census.inputs, strict=True):
             if title >= len(count.member) or not count.member[title] or not count.terms.acts:
@@ -188,203 +219,41 @@ def plan_quarantines(
                 host = terms.hosts.get(one.standing.host)
                 if not one.damaged or not one.live or volume is None or host is None or host.suspended:
                     continue
-                keepers = _good_for(view, one)
-                if not keepers:
+                action = quarantine_of(view, one, volume, census.catalogue.names.name(title))
+                if action is None:
                     continue
-                action = Quarantine(
-                    host=volume.host,
-                    root=volume.root,
-                    volume=one.volume,
-                    title=census.catalogue.names.name(title),
-                    paths=one.damaged,
-                    keepers=tuple(keeper.volume for keeper in keepers),
-                )
                 if volume.state is not VolumeState.MOUNTED:
                     step = Step(action, Decision.WAIT, f"the volume is {volume.state}", ref=count.terms.ref)
                 elif not_now:
                     step = Step(action, Decision.WAIT, not_now, ref=count.terms.ref)
                 else:
                     step = up.gate(seen, now, action, Step(action, ref=count.terms.ref))
-                up.steps.append(step)
+                wanted.setdefault(volume.host, []).append(step)
             break  # one floor's word is enough
+    for name, steps in sorted(wanted.items()):
+        up.steps += _held_if_many(up, terms, seen, name, steps)
 
 
-def _good_for(view: TitleView, damaged: Holder) -> list[Holder]:
-    wrong = set(damaged.damaged)
-    return [
-        one
-        for one in view.holders
-        if one.live and one.volume != damaged.volume and not wrong & {*one.missing, *one.damaged}
+def _held_if_many(up: Upkeep, terms: Terms, seen: Observation, host: str, steps: list[Step]) -> list[Step]:
+    limit, free = terms.fleet.brakes.max_change_titles, seen.approved | seen.running.keys()
+    asked = [
+        step.action.id for step in steps if step.decision is Decision.START and step.action.id not in free
     ]
-
-
-def plan_trims(
-    up: Upkeep,
-    terms: Terms,
-    seen: Observation,
-    custody: CustodySeen,
-    census: Census,
-    now: float,
-    not_now: str,
-) -> None:
-    """Surplus above `maxCopies`: the oldest holders go, the custodians stay. Held when it is many at once."""
-    wanted: dict[str, list[Step]] = {}
-    taken: set[int] = set()
-    for count, (_, pairs) in zip(census.floors, census.inputs, strict=True):
-        if not count.surplus or not count.terms.acts or count.terms.max_copies is None:
-            continue
-        standings = dict(pairs)
-        for title in sorted(count.surplus)[:MOST_TRIMS]:
-            view = view_of(census.catalogue, title, standings)
-            why_not = not_now or _freeze(terms, census, count, view, title, now, up)
-            if why_not or title in taken:
-                up.frozen.setdefault(title, why_not)
-                continue
-            taken.add(title)
-            for step in _trim_steps(terms, seen, custody, census, count.terms, view, now):
-                wanted.setdefault(step.action.host, []).append(step)
-    for host in sorted(wanted):
-        _brake_mass_change(up, terms, seen, custody, census, host, wanted[host], now)
-
-
-def _freeze(
-    terms: Terms, census: Census, count: FloorCount, view: TitleView, title: int, now: float, up: Upkeep
-) -> str:
-    """Why a surplus title is left alone for now, "" when it may be trimmed."""
-    if view.conflict:
-        return f"its copies differ: {view.conflict}"
-    if any(one.damaged or one.missing for one in view.holders):
-        return "one of its copies is not whole"
-    if doubtful := sorted({one.standing.host for one in view.holders if not one.live}):
-        return f"nothing is removed while {', '.join(doubtful)} cannot be asked"
-    ripe = max(one.since for one in view.holders) + terms.fleet.trim.cooldown.seconds
-    if ripe > now:
-        up.wake(ripe)
-        return "it has been surplus for less than the cool-down"
-    name = census.catalogue.names.name(title)
-    for other, (_, pairs) in zip(census.floors, census.inputs, strict=True):
-        if other is count:
-            continue
-        if title < len(other.member) and other.member[title]:
-            left = weigh(view_of(census.catalogue, title, dict(pairs)), other.terms)
-            if left.state is not TitleState.MET or left.live <= max(
-                other.terms.copies, count.terms.max_copies or 0
-            ):
-                return f"{other.terms.ref} needs every copy of it"
-        elif _overlaps(name, other.terms):
-            return f"{other.terms.ref} counts a part of it, or what it is a part of"
-    return ""
-
-
-def _overlaps(title: str, floor: FloorTerms) -> bool:
-    parts = title.split("/")
-    for pattern in map(Pattern, floor.select):
-        if pattern.depth == len(parts):
-            continue
-        shared = min(pattern.depth, len(parts))
-        if Pattern("/".join(pattern.components[:shared])).matches(parts[:shared]):
-            return True
-    return False
-
-
-def _trim_steps(
-    terms: Terms,
-    seen: Observation,
-    custody: CustodySeen,
-    census: Census,
-    floor: FloorTerms,
-    view: TitleView,
-    now: float,
-) -> list[Step]:
-    limit = floor.max_copies or 0
-    keepers = custodians_of(view.holders, max(limit, floor.copies))
-    if sum(one.standing.always_on for one in keepers) < floor.always_on:
-        return []
-    name = census.catalogue.names.name(view.number)
-    stale = [one for one in keepers if one.verified < now - FRESH_SECONDS]
-    if stale:
-        # A removal stands on copies that were read within the day; reading comes first.
-        verifies = [_verify_of(one, custody, name) for one in stale]
-        return [Step(one, ref=floor.ref) for one in verifies]
-    steps: list[Step] = []
-    kept = {one.standing.domain for one in keepers}
-    for one in view.holders:
-        volume = custody.volumes[one.volume]
-        host = terms.hosts[one.standing.host]
-        if (
-            one in keepers
-            or not one.standing.counts
-            or host.suspended
-            or volume.state is not VolumeState.MOUNTED
-        ):
-            continue
-        if (
-            one.standing.domain in kept
-            and one.standing.always_on
-            and not any(k.standing.always_on for k in keepers)
-        ):
-            continue
-        trim = Trim(
-            host=one.standing.host,
-            root=volume.root,
-            volume=one.volume,
-            bytes=one.bytes,
-            title=name,
-            fingerprint=view.fingerprint,
-            keepers=tuple(sorted(keeper.volume for keeper in keepers)),
-            floor=floor.copies,
-            always_on=floor.always_on,
-        )
-        steps.append(Step(trim, ref=floor.ref))
-    return steps
-
-
-def _verify_of(holder: Holder, custody: CustodySeen, title: str) -> Verify:
-    volume = custody.volumes[holder.volume]
-    return Verify(host=volume.host, root=volume.root, volume=holder.volume, bytes=holder.bytes, title=title)
-
-
-def mass_change_limit(terms: Terms, titles: int) -> int:
-    """Titles that may leave one host within a day without a person (custody rule 6): at least one."""
-    brakes = terms.fleet.brakes
-    return max(1, min(brakes.max_change_titles, titles * brakes.max_change_percent // 100))
-
-
-def _brake_mass_change(
-    up: Upkeep,
-    terms: Terms,
-    seen: Observation,
-    custody: CustodySeen,
-    census: Census,
-    host: str,
-    steps: list[Step],
-    now: float,
-) -> None:
-    volumes = [volume for volume in custody.volumes.values() if volume.host == host]
-    titles = sum(len(census.catalogue.holdings.get(volume.key, ())) for volume in volumes)
-    limit = mass_change_limit(terms, titles)
-    removals = [step for step in steps if step.action.removes]
-    free = [step for step in removals if step.action.id in seen.approved or step.action.id in seen.running]
-    asked = [step for step in removals if step not in free]
-    up.steps += [up.gate(seen, now, step.action, step) for step in steps if not step.action.removes]
-    up.steps += [up.gate(seen, now, step.action, step) for step in free]
-    if not asked:
-        return
-    gone = sum(volume.removed for volume in volumes)
-    if len(asked) + gone <= limit:
-        up.steps += [up.gate(seen, now, step.action, step) for step in asked]
-        return
+    if len(steps) <= limit or not asked:
+        return steps
     hold = Hold(
-        f"{plural(len(asked), 'title')} would leave {host} ({gone} left within the last day); "
-        f"more than {limit} wait for a person",
-        f"move {plural(len(asked), 'surplus copy', 'surplus copies')} on {host} to its trash",
-        tuple(step.action.id for step in asked),
-        sum(step.action.bytes for step in asked),
-        asked[0].ref,
+        f"{plural(len(steps), 'title')} on {host} fail their digests at once; more than {limit} "
+        "wait for a person, since it may be the memory or the record that is bad",
+        f"move the damaged files of {plural(len(asked), 'title')} on {host} to quarantine",
+        tuple(asked),
+        ref=steps[0].ref,
     )
     up.holds.append(hold)
     reason = f"held: `telarchy approve {hold.hash}`"
-    up.steps += [Step(step.action, Decision.HOLD, reason, ref=step.ref) for step in asked]
+    return [
+        Step(step.action, Decision.HOLD, reason, ref=step.ref) if step.action.id in asked else step
+        for step in steps
+    ]
 
 
 def plan_forgetting(up: Upkeep, seen: Observation, census: Census, not_now: str) -> None:
@@ -440,11 +309,16 @@ def plan_sweeping(
 
 
 def _stands_well(titles: Iterable[str], census: Census) -> bool:
+    """Whether every title stands without what lies in the trash: met by copies that are live now, all of them seen."""
     for title in titles:
         number = census.catalogue.names.find(title)
-        for count in census.floors:
-            member = number is not None and number < len(count.member) and count.member[number]
-            if member and count.state[number] != TitleState.MET:
+        for count, (_, pairs) in zip(census.floors, census.inputs, strict=True):
+            if number is None or number >= len(count.member) or not count.member[number]:
+                continue
+            view = view_of(census.catalogue, number, dict(pairs))
+            weighed = weigh(view, count.terms)
+            unsure = any(one.standing.weight is Weight.UNKNOWN for one in view.holders)
+            if weighed.state is not TitleState.MET or weighed.live < count.terms.copies or unsure:
                 return False
     return True
 

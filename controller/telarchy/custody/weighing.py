@@ -80,9 +80,15 @@ class TitleView:
     conflict: str = ""
 
 
-def view_of(catalogue: Catalogue, title: int, standings: Mapping[str, Standing]) -> TitleView:
-    """Gather the holders of a title on volumes that have a standing, by volume key."""
-    rows = {volume: at for volume, at in catalogue.holders(title).items() if volume in standings}
+def view_of(
+    catalogue: Catalogue, title: int, standings: Mapping[str, Standing], rows: Mapping[str, int] | None = None
+) -> TitleView:
+    """Gather the holders of a title on volumes that have a standing, by volume key.
+
+    `rows`: where it stands on which volume, as `Catalogue.holders` says, for who has asked already.
+    """
+    rows = catalogue.holders(title) if rows is None else rows
+    rows = {volume: at for volume, at in rows.items() if volume in standings}
     odd = catalogue.irregular.get(title)
     if odd is None:
         holders = tuple(_holder(catalogue, volume, at, standings) for volume, at in sorted(rows.items()))
@@ -144,7 +150,8 @@ class Weighing:
     """The verdict.
 
     need:         copies to make now; `steady_need`: how many of them on always-on hosts
-    short:        copies that are lacking, whether or not there is a live one to copy from
+    lack:         copies that are lacking by count, whether or not there is a live one to copy from;
+    steady_lack:  the same on always-on hosts
     """
 
     state: TitleState
@@ -153,7 +160,8 @@ class Weighing:
     level: int = 2
     live: int = 0
     surplus: bool = False
-    short: int = 0
+    lack: int = 0
+    steady_lack: int = 0
 
 
 def weigh(view: TitleView, terms: FloorTerms) -> Weighing:
@@ -181,11 +189,11 @@ def weigh(view: TitleView, terms: FloorTerms) -> Weighing:
     badly = sure >= terms.copies and steady_maybe < terms.always_on
     if not badly and maybe >= terms.copies and steady_maybe >= terms.always_on:
         return Weighing(TitleState.UNKNOWN, live=live, surplus=surplus)
-    need = max(terms.copies - maybe, terms.always_on - steady_maybe, 1)
+    lack, steady_lack = max(0, terms.copies - maybe), max(0, terms.always_on - steady_maybe)
     if not any(one.live and not one.damaged for one in view.holders):
         lost = all(one.damaged for one in view.holders)
         state = TitleState.UNRECOVERABLE if lost else TitleState.UNKNOWN
-        return Weighing(state, level=5, live=live, surplus=surplus, short=need)
+        return Weighing(state, 0, 0, 5, live, surplus, lack, steady_lack)
     level = 3 if badly else 0 if live <= 1 else 1 if live * 3 < terms.copies else 2
     state = TitleState.BADLY_PLACED if badly else TitleState.LACKING
-    return Weighing(state, need, max(0, terms.always_on - steady_maybe), level, live, surplus, need)
+    return Weighing(state, max(lack, steady_lack), steady_lack, level, live, surplus, lack, steady_lack)
