@@ -1,0 +1,91 @@
+"""Which copies are due to be read again. Pure; remembers, per volume, what stays true until the next falls due."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from telarchy.custody.catalogue import DAMAGED, Holdings
+
+if TYPE_CHECKING:
+    from telarchy.custody.census import FloorCount
+
+AT_ONCE = 2  # readings planned per volume: one that runs and one that follows
+
+# Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
+_EARLINESS = 1.0 - 0.2 * ((np.arange(1024, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
+
+
+@dataclass(frozen=True)
+class Due:
+    """What one volume owes.
+
+    rows:     of the longest overdue copies, oldest first, at most `AT_ONCE`
+    count:    how many are due in all, and their bytes
+    next_at:  when the next copy falls due, seconds since the epoch; infinite for never
+    """
+
+    rows: tuple[int, ...]
+    count: int
+    bytes: int
+    next_at: float
+
+
+class Readings:
+    """When each copy falls due, for one census. A copy that was never read is due at once."""
+
+    def __init__(self) -> None:
+        self._spans: npt.NDArray[np.float64] | None = None
+        self._known: dict[str, tuple[Holdings, float, Due]] = {}
+
+    def forget_spans(self) -> None:
+        """Some title came under a floor, or left it."""
+        self._spans = None
+        self._known.clear()
+
+    def due(self, floors: Sequence[FloorCount], volume: str, held: Holdings, now: float) -> Due:
+        """What is due on this volume now."""
+        known = self._known.get(volume)
+        if known is not None and known[0] is held and known[1] <= now < known[2].next_at:
+            return known[2]
+        if self._spans is None:
+            self._spans = _spans(floors)
+        span = self._spans[held.title]
+        due_at = held.verified + span
+        due_at[held.verified == 0] = 0.0
+        due_at[(span == 0) | ((held.flags & DAMAGED) != 0)] = math.inf
+        late = due_at <= now
+        rows = np.flatnonzero(late)
+        coming = due_at[~late]
+        found = Due(
+            _oldest(rows, due_at),
+            len(rows),
+            int(held.bytes[rows].sum()),
+            float(coming.min()) if len(coming) else math.inf,
+        )
+        self._known[volume] = held, now, found
+        return found
+
+
+def _oldest(rows: npt.NDArray[np.intp], due_at: npt.NDArray[np.float64]) -> tuple[int, ...]:
+    if len(rows) > AT_ONCE:
+        latest = np.partition(due_at[rows], AT_ONCE - 1)[AT_ONCE - 1]
+        rows = rows[due_at[rows] <= latest]
+    return tuple(rows[np.argsort(due_at[rows], kind="stable")][:AT_ONCE].tolist())
+
+
+def _spans(floors: Sequence[FloorCount]) -> npt.NDArray[np.float64]:
+    """Seconds between readings by title id, 0 for never: the shortest that a floor of the title asks for."""
+    count = max((len(floor.member) for floor in floors), default=0)
+    spans = np.zeros(count)
+    for floor in floors:
+        every = floor.terms.verify_every
+        if every and floor.terms.acts:
+            shorter = floor.member & ((spans == 0) | (spans > every))
+            spans[shorter] = every
+    return spans * np.resize(_EARLINESS, count)
