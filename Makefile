@@ -56,9 +56,10 @@ fmt: venv-test ## format the code and sort its imports
 	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .
 
 .PHONY: crds
-crds: venv ## generate crds/ and schemas/ from the models
+crds: venv ## generate crds/, schemas/ and docs/reference.md from the models
 	@$(BIN)/telarchy schema crds --out crds
 	@$(BIN)/telarchy schema json --out schemas
+	@$(BIN)/python tools/reference.py
 
 .PHONY: bench
 bench: venv-test ## the benchmarks, as a table

@@ -18,6 +18,7 @@ check() {
     generated)
         "$bin/telarchy" schema crds --out crds --check
         "$bin/telarchy" schema json --out schemas --check
+        "$bin/python" tools/reference.py --check
         ;;
     pytest) "$bin/pytest" --cov --cov-report=term ;;
     *) echo "no such check: $1" >&2 && return 1 ;;
