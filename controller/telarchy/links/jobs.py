@@ -24,13 +24,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
 from telarchy.links.quoting import shell_command
+from telarchy.links.scripts import script, text
 
 JOBS_FOLDER = ".telarchy/jobs"
 START_TIMEOUT = 60.0
@@ -109,7 +108,7 @@ def job_id(folder: str) -> str:
 async def start(link: Link, job: JobSpec, *, restart: bool = False) -> bool:
     """Start a job; True if it was started now. One that runs is left alone, and so is one that ended, unless
     `restart`. A lost one is started again. Returns once the job is on its way. Raises ActionFailed."""
-    argv = _script("job-start", job.folder, job.id, _yes(job.nice), _yes(restart))
+    argv = script("job-start", job.folder, job.id, _yes(job.nice), _yes(restart))
     answer = await link.run(argv, stdin=_archive(job), timeout=START_TIMEOUT)
     if not answer.ok:
         raise ActionFailed(
@@ -126,7 +125,7 @@ async def follow(link: Link, folder: str) -> AsyncIterator[JobReport]:
     """
     progress = b""
     rest = b""
-    async with aclosing(_chunks(link, _script("job-follow", folder))) as chunks:
+    async with aclosing(_chunks(link, script("job-follow", folder))) as chunks:
         async for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
@@ -144,7 +143,7 @@ async def follow(link: Link, folder: str) -> AsyncIterator[JobReport]:
 
 async def status(link: Link, jobs_folder: str) -> list[JobStatus]:
     """Every job in `<root>/.telarchy/jobs`, in one round trip. A folder that is not there holds none."""
-    answer = await link.run(_script("job-status", jobs_folder))
+    answer = await link.run(script("job-status", jobs_folder))
     fields = answer.stdout.split(b"\0")
     return [_job_status(*fields[at : at + 5]) for at in range(0, len(fields) - 4, 5)]
 
@@ -154,7 +153,7 @@ async def cancel(link: Link, folder: str) -> None:
 
     Raises ActionFailed when it cannot be stopped (a process that waits for a dead disk, for one).
     """
-    answer = await link.run(_script("job-cancel", folder, job_id(folder)), timeout=CANCEL_TIMEOUT)
+    answer = await link.run(script("job-cancel", folder, job_id(folder)), timeout=CANCEL_TIMEOUT)
     if not answer.ok:
         raise ActionFailed(f"{link.host}: {folder}: {answer.complaint}", reason="JobNotStopped")
 
@@ -164,7 +163,7 @@ async def remove(link: Link, folder: str) -> None:
     job_id(folder)
     if f"/{JOBS_FOLDER}/" not in folder:
         raise ValueError(f"{folder!r} is not the folder of a job")
-    answer = await link.run(_script("job-remove", folder))
+    answer = await link.run(script("job-remove", folder))
     if not answer.ok:
         reason = "JobRunning" if answer.code == 3 else "CannotRemove"
         raise ActionFailed(f"{link.host}: {folder}: {answer.complaint}", reason=reason)
@@ -203,8 +202,8 @@ def _job_status(name: bytes, state: bytes, code: bytes, progress: bytes, spec: b
 def _archive(job: JobSpec) -> bytes:
     """The job's files as a tar archive, which every userland unpacks."""
     content = {
-        "job-lib.sh": _text("job-lib").encode(),
-        "job-run.sh": _text("job-run").encode(),
+        "job-lib.sh": text("job-lib").encode(),
+        "job-run.sh": text("job-run").encode(),
         "run.sh": job.script.encode("utf-8", "surrogateescape"),
         "args.sh": shell_command(["set", "--", *job.args]) + b"\n",
         "spec.json": json.dumps(job.spec).encode() + b"\n",
@@ -219,15 +218,6 @@ def _archive(job: JobSpec) -> bytes:
             entry.size, entry.mode = len(data), 0o644
             archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
-
-
-def _script(name: str, *args: str) -> list[str]:
-    return ["/bin/sh", "-c", f"{_text('job-lib')}\n{_text(name)}", name, *args]
-
-
-@cache
-def _text(name: str) -> str:
-    return (files("telarchy.links") / "scripts" / f"{name}.sh").read_text(encoding="utf-8")
 
 
 def _yes(flag: bool) -> str:

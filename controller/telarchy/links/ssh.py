@@ -56,7 +56,7 @@ class SshLink:
         self.host = way.host
         self.endpoint = ""
         self.way = way
-        self._winner: Endpoint | None = None
+        self.winner: Endpoint | None = None  # the endpoint of the last connection
         self._connection: asyncssh.SSHClientConnection | None = None
         self._sftp: asyncssh.SFTPClient | None = None
         self._connecting = asyncio.Lock()
@@ -87,7 +87,7 @@ class SshLink:
                     raise HostUnreachable(self.host, failure.reason, _message(failure))
             self._sftp = None
             try:
-                self._connection, self._winner = await connect(self.way, winner=self._winner)
+                self._connection, self.winner = await connect(self.way, winner=self.winner)
             except HostUnreachable as failure:
                 self._failure = (time.monotonic(), failure)
                 raise
@@ -96,7 +96,7 @@ class SshLink:
                 raise HostUnreachable(self.host, "ConnectionLost", "the link was closed")
             self._failure = None
             self.connections += 1
-            self.endpoint = str(self._winner)
+            self.endpoint = str(self.winner)
             return self._connection
 
     async def probe(self) -> None:

@@ -91,7 +91,9 @@ async def test_the_end_is_noticed_at_once(link: Link, tmp_path: Path) -> None:
     spec = job(tmp_path, "sleep 0.7; date +%s.%N >ended")
     await jobs.start(link, spec)
     assert (await last(link, spec)).ok
-    assert time.time() - float((Path(spec.folder) / "ended").read_text()) < 5  # on a busy machine; 0.05 on an idle one
+    assert (
+        time.time() - float((Path(spec.folder) / "ended").read_text()) < 5
+    )  # on a busy machine; 0.05 on an idle one
 
 
 async def test_cancelling_stops_everything_and_keeps_the_files(link: Link, tmp_path: Path) -> None:

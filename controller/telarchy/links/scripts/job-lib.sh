@@ -43,6 +43,21 @@ lives() {
 	[ -n "$_then" ] && [ "$_in_boot" = "$BOOT" ] && born "$PID" && [ "$BORN" = "$_then" ]
 }
 
+# take_lock FILE: wait until it is ours; one that a dead process left is broken. Freed when the script ends.
+take_lock() {
+	note_pid "$1.$$" $$ || return 1
+	_tries=0
+	until ln "$1.$$" "$1" 2>/dev/null; do
+		lives "$1" || rm -f "$1"
+		_tries=$((_tries + 1))
+		[ "$_tries" -lt 400 ] || { rm -f "$1.$$" && echo "$1: another process does not let go" >&2 && return 1; }
+		sleep 0.05 2>/dev/null || sleep 1
+	done
+	rm -f "$1.$$"
+	LOCK=$1
+	trap 'rm -f "$LOCK"' EXIT
+}
+
 # has_ended: reads the exit status in the current folder into CODE.
 has_ended() {
 	CODE=''

@@ -6,15 +6,7 @@ id=$2 nice=$3 restart=$4
 mkdir -p -- "$1" && cd -- "$1" || exit 1
 
 # One starter at a time: a controller that came back may meet the start that the old one has under way.
-note_pid "starting.$$" $$ || exit 1
-tries=0
-until ln "starting.$$" starting 2>/dev/null; do
-	lives starting || rm -f starting
-	tries=$((tries + 1))
-	[ "$tries" -lt 200 ] || { echo "another start of this job does not come to its end" >&2 && exit 1; }
-	sleep 0.05 2>/dev/null || sleep 1
-done
-trap 'rm -f starting "starting.$$"' EXIT
+take_lock starting || exit 1
 
 job_state
 if [ "$STATE" = Running ] || { [ "$STATE" = Ended ] && [ "$restart" = no ]; }; then
