@@ -1,9 +1,11 @@
 """rsync as a value: what to run for a copy, what its progress and its exit status mean. No I/O.
 
 Every copy names its files one by one (`--files-from`, NUL between them, relative to the media root), so nothing is
-ever found by a pattern and nothing is ever deleted. A symlink that is named is skipped; but a folder on the way to a
-name is followed even if it is a symlink, out of the root too, and rrsync does not stop that (3.5.0): lists must come
-from a scan that does not look behind symlinks. What was moved when a copy ends early lies in `.telarchy-partial` beside its file, and the next run goes on from there.
+ever found by a pattern and nothing is ever deleted. What was moved when a copy ends early lies in
+`.telarchy-partial` beside its file, and the next run goes on from there.
+
+A symlink that is named is skipped. A folder on the way to a name is followed even where it is a symlink out of the
+root, and rrsync 3.5.0 does not stop that: lists must come from a scan that does not look behind symlinks.
 """
 
 from __future__ import annotations
