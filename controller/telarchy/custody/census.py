@@ -141,7 +141,8 @@ class Census:
         by_domain: dict[str, list[npt.NDArray[np.int32]]] = {}
         for volume in volumes:
             by_domain.setdefault(standings[volume].domain, []).append(self.catalogue.holdings[volume].title)
-        counted = np.zeros(len(self.catalogue.names), np.uint8 if len(by_domain) < 256 else np.uint16)
+        count = len(self.catalogue.names)
+        counted: Tally = np.zeros(count, np.uint8) if len(by_domain) < 256 else np.zeros(count, np.uint16)
         for ids in by_domain.values():
             # Ids on one volume are unique; two volumes of one domain may hold the same title.
             counted[ids[0] if len(ids) == 1 else np.unique(np.concatenate(ids))] += 1

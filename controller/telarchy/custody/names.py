@@ -35,6 +35,7 @@ class TitleNames:
         if marks is not None and self.marked:
             self._marks[: self._count] = marks
         self._numbers: dict[str, int] | None = None
+        self._named: dict[int, str] = {}  # names that were asked for out of chunks that are still packed
         self.dirty_from = self._count  # first id that is not stored yet
         self.forgotten: set[int] = set()  # given up by a person; remembered again as soon as a host has one
 
@@ -46,7 +47,13 @@ class TitleNames:
         return self._marks[: self._count]
 
     def name(self, number: int) -> str:
-        return self._decoded(number // CHUNK)[number % CHUNK]
+        held = self._chunks[number // CHUNK]
+        if not isinstance(held, bytes):
+            return held[number % CHUNK]
+        known = self._named.get(number)
+        if known is None:
+            known = self._named[number] = _nth(held, number % CHUNK)
+        return known
 
     def find(self, name: str) -> int | None:
         """The id of a name, None when it was never seen."""
@@ -98,5 +105,14 @@ class TitleNames:
             self._numbers = {}
             for index in range(len(self._chunks)):
                 first = index * CHUNK
-                self._numbers.update((name, first + at) for at, name in enumerate(self._decoded(index)))
+                self._numbers.update(zip(self._decoded(index), range(first, first + CHUNK), strict=False))
+            self._named.clear()
         return self._numbers
+
+
+def _nth(chunk: bytes, at: int) -> str:
+    """One name out of a packed chunk, without unpacking the others."""
+    ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == 0)
+    first = int(ends[at - 1]) + 1 if at else 0
+    last = int(ends[at]) if at < len(ends) else len(chunk)
+    return chunk[first:last].decode("utf-8", "surrogateescape")

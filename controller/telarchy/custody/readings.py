@@ -15,25 +15,40 @@ from telarchy.custody.catalogue import DAMAGED, Holdings
 if TYPE_CHECKING:
     from telarchy.custody.census import FloorCount
 
-AT_ONCE = 2  # readings planned per volume: one that runs and one that follows
-
 # Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
 _EARLINESS = 1.0 - 0.2 * ((np.arange(1024, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Due:
     """What one volume owes.
 
-    rows:     of the longest overdue copies, oldest first, at most `AT_ONCE`
-    count:    how many are due in all, and their bytes
+    rows:     of the copies that are due, and when each of them fell due
+    bytes:    of all of them
     next_at:  when the next copy falls due, seconds since the epoch; infinite for never
     """
 
-    rows: tuple[int, ...]
-    count: int
+    rows: npt.NDArray[np.intp]
+    due_at: npt.NDArray[np.float64]
     bytes: int
     next_at: float
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, row: int) -> bool:
+        at = int(self.rows.searchsorted(row))
+        return at < len(self.rows) and bool(self.rows[at] == row)
+
+    def oldest(self, most: int) -> list[int]:
+        """The rows of the longest overdue copies, the oldest first, equally old ones by row."""
+        rows, due_at = self.rows, self.due_at
+        if most < len(rows):
+            among = due_at <= np.partition(due_at, most - 1)[most - 1]
+            rows, due_at = rows[among], due_at[among]
+        oldest: list[int] = rows[np.argsort(due_at, kind="stable")][:most].tolist()
+        return oldest
 
 
 class Readings:
@@ -59,24 +74,12 @@ class Readings:
         due_at = held.verified + span
         due_at[held.verified == 0] = 0.0
         due_at[(span == 0) | ((held.flags & DAMAGED) != 0)] = math.inf
-        late = due_at <= now
-        rows = np.flatnonzero(late)
-        coming = due_at[~late]
-        found = Due(
-            _oldest(rows, due_at),
-            len(rows),
-            int(held.bytes[rows].sum()),
-            float(coming.min()) if len(coming) else math.inf,
-        )
+        rows = np.flatnonzero(due_at <= now)
+        coming = due_at[due_at > now]
+        next_at = float(coming.min()) if len(coming) else math.inf
+        found = Due(rows, due_at[rows], int(held.bytes[rows].sum()), next_at)
         self._known[volume] = held, now, found
         return found
-
-
-def _oldest(rows: npt.NDArray[np.intp], due_at: npt.NDArray[np.float64]) -> tuple[int, ...]:
-    if len(rows) > AT_ONCE:
-        latest = np.partition(due_at[rows], AT_ONCE - 1)[AT_ONCE - 1]
-        rows = rows[due_at[rows] <= latest]
-    return tuple(rows[np.argsort(due_at[rows], kind="stable")][:AT_ONCE].tolist())
 
 
 def _spans(floors: Sequence[FloorCount]) -> npt.NDArray[np.float64]:

@@ -6,11 +6,9 @@ proves it again at the moment of acting (custody rule 1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-import numpy.typing as npt
 
 from telarchy.core.action import Action
 from telarchy.core.hosts import HostState
@@ -23,6 +21,7 @@ from telarchy.custody.census import Census
 from telarchy.custody.evidence import CustodySeen, VolumeSeen, VolumeState
 from telarchy.custody.healing import quarantine_of
 from telarchy.custody.placement import Ledger
+from telarchy.custody.readings import Due
 from telarchy.custody.terms import Terms
 from telarchy.custody.weighing import TitleState, Weight, view_of, weigh
 
@@ -108,8 +107,7 @@ def plan_verifications(
             ledger.take_reading(running.action)
             if not reader.suspended and reader.state not in away:
                 up.steps.append(Step(running.action))
-    every = _verify_spans(census)
-    if every is None or not start:
+    if not start or not any(count.terms.verify_every and count.terms.acts for count in census.floors):
         return
     names = census.catalogue.names
     for key, volume in sorted(custody.volumes.items()):
@@ -119,20 +117,14 @@ def plan_verifications(
             continue
         if volume.state is not VolumeState.MOUNTED:
             continue
-        span = every[held.title]
-        # Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
-        early = 1.0 - 0.2 * ((held.title.astype(np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
-        due_at = np.where(held.verified > 0, held.verified + span * early, 0.0)
-        due_at = np.where((span > 0) & ((held.flags & 1) == 0), due_at, np.inf)
-        due = np.flatnonzero(due_at <= now)
-        coming = due_at[due_at > now]
-        if len(coming) and np.isfinite(soonest := float(coming.min())):
-            up.wake(soonest)
-        if not len(due):
+        due = census.readings.due(census.floors, key, held, now)
+        if math.isfinite(due.next_at):
+            up.wake(due.next_at)
+        if not due.count:
             continue
-        total = int(held.bytes[due].sum())
+        left = due.bytes
         planned = 0
-        for row in _rows_to_read(due, due_at, held, seen, volume, census):
+        for row in _rows_to_read(due, held, seen, volume, census):
             verify = Verify(
                 host=volume.host,
                 root=volume.root,
@@ -148,23 +140,18 @@ def plan_verifications(
                     step = Step(verify, Decision.QUEUE, f"{volume.host} already reads one title")
                 else:
                     ledger.take_reading(verify)
-            total -= verify.bytes
+            left -= verify.bytes
             up.steps.append(step)
             # What waits after a failure must not keep the others from being read.
             planned += step.decision in (Decision.START, Decision.QUEUE) or terms.suspended
             if planned >= VERIFICATIONS_AHEAD:
                 break
-        up.due += max(0, len(due) - VERIFICATIONS_AHEAD)
-        up.due_bytes += total
+        up.due += max(0, due.count - VERIFICATIONS_AHEAD)
+        up.due_bytes += left
 
 
 def _rows_to_read(
-    due: npt.NDArray[np.intp],
-    due_at: npt.NDArray[np.float64],
-    held: Holdings,
-    seen: Observation,
-    volume: VolumeSeen,
-    census: Census,
+    due: Due, held: Holdings, seen: Observation, volume: VolumeSeen, census: Census
 ) -> Iterator[int]:
     """What a host reads already, for an earlier controller; then the longest overdue."""
     reading = {job.title for job in volume.jobs if job.verb == Verify.verb and job.state == "Running"}
@@ -172,26 +159,9 @@ def _rows_to_read(
         number for title in reading if (number := census.catalogue.names.find(title)) is not None
     )
     begun = [row for number in numbers if (row := held.row(number)) is not None]
-    wanted = set(due.tolist())
-    yield from (row for row in begun if row in wanted)
-    first = due[
-        np.argsort(due_at[due], kind="stable")[: VERIFICATIONS_AHEAD + len(begun) + len(seen.attempts)]
-    ]
-    yield from (row for row in first.tolist() if row not in begun)
-
-
-def _verify_spans(census: Census) -> npt.NDArray[np.float64] | None:
-    """Per title id: the shortest `verify.every` of its floors in seconds, 0 for none. None when no floor has one."""
-    spans = None
-    for count in census.floors:
-        every = count.terms.verify_every
-        if every is None or not count.terms.acts:
-            continue
-        if spans is None:
-            spans = np.zeros(len(count.member), np.float64)
-        mine = np.where(count.member, every, 0.0)
-        spans = np.where((spans > 0) & (mine > 0), np.minimum(spans, mine), np.maximum(spans, mine))
-    return spans
+    yield from (row for row in begun if row in due)
+    first = due.oldest(VERIFICATIONS_AHEAD + len(begun) + len(seen.attempts))
+    yield from (row for row in first if row not in begun)
 
 
 def plan_quarantines(
@@ -210,10 +180,10 @@ def plan_quarantines(
     """
     wanted: dict[str, list[Step]] = {}
     for title in sorted(census.catalogue.irregular):
-        for count, (_, pairs) in zip(census.floors, census.inputs, strict=True):
+        for index, count in enumerate(census.floors):
             if title >= len(count.member) or not count.member[title] or not count.terms.acts:
                 continue
-            view = view_of(census.catalogue, title, dict(pairs))
+            view, _ = census.verdict(index, title)
             for one in view.holders:
                 volume = custody.volumes.get(one.volume)
                 host = terms.hosts.get(one.standing.host)
