@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -20,7 +21,11 @@ from telarchy.cli.table import at_path
 from telarchy.core.words import format_bytes, format_span, plural
 from telarchy.web.answers import Answers
 
-FRAME_SECONDS = 0.25
+if TYPE_CHECKING:
+    from telarchy.runtime.standalone import Running
+
+FRAME_SECONDS = 0.25  # between two frames while much changes
+STILL_SECONDS = 0.75  # and so much longer while nothing does
 MIN_ROWS = 1  # of each part, however small the terminal
 STATE_STYLES = {
     "Up": "green",
@@ -33,17 +38,29 @@ STATE_STYLES = {
 Resource = Mapping[str, Any]
 
 
-async def show(answers: Answers, *, source: str, namespace: str) -> None:
-    """Draw until cancelled. Leaves the terminal as it was."""
-    console = Console()
+async def show(running: Running, *, namespace: str) -> None:
+    """Draw until cancelled: on change, and every second for the ages. Leaves the terminal as it was."""
+    console, changed, engine = Console(), asyncio.Event(), running.engine
+    engine.reconciler.on_change(changed.set)
     with Live(console=console, screen=True, auto_refresh=False, transient=True) as screen:
         while True:
-            picture = draw(answers, source=source, namespace=namespace, size=console.size)
+            changed.clear()
+            picture = draw(
+                running.answers,
+                source=engine.source.name,
+                namespace=namespace,
+                size=console.size,
+                trouble=engine.trouble,
+            )
             screen.update(picture, refresh=True)
             await asyncio.sleep(FRAME_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), STILL_SECONDS)
 
 
-def draw(answers: Answers, *, source: str, namespace: str, size: tuple[int, int]) -> RenderableType:
+def draw(
+    answers: Answers, *, source: str, namespace: str, size: tuple[int, int], trouble: str = ""
+) -> RenderableType:
     """One frame for a terminal of `size` (columns, lines)."""
     width, height = size
     resources = answers.resources(namespace=namespace)
@@ -53,7 +70,7 @@ def draw(answers: Answers, *, source: str, namespace: str, size: tuple[int, int]
     running = [step for step in plan["steps"] if "running" in step]
     events = answers.events(namespace=namespace, limit=height)
     now = time.time()
-    head, foot = _head(plan, source, answers.source() or {}, now), _foot(plan, running, now)
+    head, foot = _head(plan, source, answers.source() or {}, trouble), _foot(plan, running, now)
     # each part has a heading line, and an empty line before it; the last line is the foot
     room = height - 2 - 4 * 2
     wants = [max(len(part), 1) for part in (hosts, floors, running, events)]
@@ -83,7 +100,7 @@ def share(room: int, wants: Sequence[int]) -> list[int]:
     return given
 
 
-def _head(plan: Mapping[str, Any], source: str, known: Mapping[str, Any], now: float) -> Text:
+def _head(plan: Mapping[str, Any], source: str, known: Mapping[str, Any], trouble: str) -> Text:
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" telarchy ", style="bold reverse")
     text.append(f" {source} ", style="bold")
@@ -93,6 +110,8 @@ def _head(plan: Mapping[str, Any], source: str, known: Mapping[str, Any], now: f
         text.append(str(known.get("message", "")), style="dim")
     if plan["cutOff"]:
         text.append("  this machine is cut off", style="bold red")
+    if trouble:
+        text.append(f"  {trouble}", style="bold red")
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from telarchy.runtime.standalone import Ended, Running, RunOptions
 
 PROGRESS_SECONDS = 10.0  # between two lines about running transfers, where there is no live view
-LOOK_SECONDS = 0.25
+PAUSE_SECONDS = 0.25  # changes within this time are told together
 
 
 @click.command(short_help="Keep the fleet as declared.")
@@ -121,7 +122,7 @@ async def _show(running: Running, asked: RunOptions, *, live: bool, quiet: bool)
     elif live:
         from telarchy.cli.live import show
 
-        await show(running.answers, source=running.engine.source.name, namespace=asked.namespace)
+        await show(running, namespace=asked.namespace)
     else:
         await Lines(running, asked.namespace).show()
 
@@ -134,13 +135,18 @@ class Lines:
         self._told: dict[int, int] = {
             one["id"]: one["count"] for one in running.answers.events(namespace=namespace)
         }
-        self._revision = ""
+        self._revision = self._trouble = ""
         self._next_progress = 0.0
 
     async def show(self) -> None:
+        changed = asyncio.Event()
+        self._running.engine.reconciler.on_change(changed.set)
         while True:
             try:
-                await asyncio.sleep(LOOK_SECONDS)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), PROGRESS_SECONDS)
+                changed.clear()
+                await asyncio.sleep(PAUSE_SECONDS)
             finally:
                 # once more at the end, so that the last word is not lost
                 self._tell()
@@ -157,6 +163,9 @@ class Lines:
                 self._told[one["id"]] = one["count"]
                 mark = "warning: " if one["type"] == "Warning" else ""
                 self._line(f"{one['kind'].lower()}/{one['name']} {one['reason']}: {mark}{one['message']}")
+        if (trouble := self._running.engine.trouble) != self._trouble:
+            self._trouble = trouble
+            self._line(f"warning: {trouble}" if trouble else "records can be kept again")
         if (now := time.monotonic()) >= self._next_progress:
             self._next_progress = now + PROGRESS_SECONDS
             if text := self._progress():

@@ -135,6 +135,11 @@ class Engine:
             steps=steps,
         )
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the controller's own keeping of records, "" when nothing is."""
+        return str(getattr(self._journal, "trouble", ""))
+
     def why(self, topic: str, name: str) -> list[str]:
         """Lines that explain a title, a host or a floor."""
         seen, now = self.reconciler.observation(), self.clock.now()

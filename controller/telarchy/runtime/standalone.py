@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -97,7 +98,8 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
             await asyncio.gather(keeping, return_exceptions=True)
             await control.stop()
             await engine.close()
-            store.memory.put(SNAPSHOT, engine.snapshot())
+            with suppress(sqlite3.OperationalError):
+                store.memory.put(SNAPSHOT, engine.snapshot())
 
 
 async def run(running: Running, options: RunOptions) -> Ended:
@@ -156,13 +158,14 @@ async def _keep(engine: Engine) -> None:
     kept_round, beat = -1, 0.0
     while True:
         now = time.time()
-        if engine.reconciler.rounds != kept_round:
-            kept_round = engine.reconciler.rounds
-            store.memory.put(SNAPSHOT, engine.snapshot(), now)
-            beat = 0.0
-        if now - beat >= HEARTBEAT_SECONDS:
-            beat = now
-            store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)
+        # a disk that takes no writes is told by the journal; here it only means to try again
+        with suppress(sqlite3.OperationalError):
+            if engine.reconciler.rounds != kept_round:
+                store.memory.put(SNAPSHOT, engine.snapshot(), now)
+                kept_round, beat = engine.reconciler.rounds, 0.0
+            if now - beat >= HEARTBEAT_SECONDS:
+                store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)
+                beat = now
         await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
 
 

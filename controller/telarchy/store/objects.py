@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from telarchy.resources.meta import Ref, Resource
+from telarchy.resources.meta import Ref, Resource, format_time
 from telarchy.resources.registry import resolve_kind
 from telarchy.store.memory import to_json
 
@@ -52,6 +52,19 @@ class Objects:
         )
         found = (_resource(kind, json.loads(text), *identity) for kind, *identity, text in rows)
         return [resource for resource in found if resource is not None]
+
+    def manifests(self, origin: str) -> dict[Ref, dict[str, Any]]:
+        """The same as plain manifests with their identity, read without validating them again."""
+        rows = self._connection.execute(
+            "SELECT kind, namespace, name, uid, generation, created, manifest FROM objects WHERE origin = ?",
+            (origin,),
+        )
+        found = {}
+        for kind, namespace, name, uid, generation, created, text in rows:
+            manifest = json.loads(text)
+            identity = {"generation": generation, "uid": uid, "creationTimestamp": _stamp(created)}
+            found[Ref(kind, namespace, name)] = manifest | {"metadata": manifest["metadata"] | identity}
+        return found
 
     def replace(
         self, resources: Iterable[Resource], revision: str, now: float
@@ -167,6 +180,10 @@ def declared(resource: Resource) -> dict[str, Any]:
     if metadata.annotations:
         shown["annotations"] = dict(metadata.annotations)
     return manifest | {"metadata": shown}
+
+
+def _stamp(created: float) -> str:
+    return format_time(datetime.fromtimestamp(int(created), UTC))
 
 
 def identified(resource: Resource, uid: str, generation: int, created: float) -> Resource:

@@ -49,6 +49,7 @@ CREATE TABLE events (
   count     INTEGER NOT NULL
 );
 CREATE INDEX events_of ON events (kind, namespace, name, id);
+CREATE INDEX events_last ON events (last, id);
 
 CREATE TABLE memory (
   key     TEXT PRIMARY KEY,

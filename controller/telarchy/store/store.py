@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from telarchy.core.plan import Event
 from telarchy.resources.meta import Ref, Resource
@@ -97,8 +97,14 @@ class Store:
 
     def declared(self) -> list[Resource]:
         """Desired state as last known: that of the source that last ran, or what was applied."""
-        source = self.memory.get(SOURCE_STATE) or {}
-        return self.objects.all(SOURCE if source.get("name") else APPLIED)
+        return self.objects.all(self._origin())
+
+    def manifests(self) -> dict[Ref, dict[str, Any]]:
+        """The same as plain manifests."""
+        return self.objects.manifests(self._origin())
+
+    def _origin(self) -> str:
+        return SOURCE if (self.memory.get(SOURCE_STATE) or {}).get("name") else APPLIED
 
     def forget(self, refs: Iterable[Ref], why: str, now: float | None = None) -> None:
         """Drop the statuses of resources that left desired state, and tell it."""

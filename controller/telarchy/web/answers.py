@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from telarchy.errors import ConfigError, TelarchyError
 from telarchy.resources import references
 from telarchy.resources.loader import load_text
-from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref, Resource
+from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref
 from telarchy.resources.registry import KINDS, resolve_kind
 from telarchy.store import Store
 from telarchy.store.events import EventRecord
@@ -69,7 +69,9 @@ class Answers:
         """Declared resources with their statuses, kinds in the order of the registry. No `kinds`: all."""
         wanted = {self._kind(text) for text in kinds} or set(KINDS)
         statuses = self._store.statuses.all()
-        found = {one.ref: _shown(one, statuses.get(one.ref)) for one in self._store.declared()}
+        found = self._store.manifests()
+        for ref in found.keys() & statuses.keys():
+            found[ref]["status"] = statuses[ref]
         for ref, problems in self._stalled().items():
             found[ref] = _stalled(ref, found.get(ref), statuses.get(ref), problems)
         order = list(KINDS)
@@ -199,12 +201,6 @@ class Answers:
 
 def _nothing_known(topic: str, name: str, namespace: str) -> list[str]:
     raise NotFound(f"nothing is known of {topic} {name} in {namespace}")
-
-
-def _shown(resource: Resource, status: Mapping[str, Any] | None) -> dict[str, Any]:
-    manifest = resource.manifest()
-    manifest.pop("status", None)
-    return manifest | ({"status": dict(status)} if status else {})
 
 
 def _stalled(
