@@ -12,24 +12,10 @@ shift 9
 job=$1 way=$2
 shift 2
 
-(writer "$root" "$id" "$epoch" "$controller" "$name") || exit
-plain_path "$root" ".telarchy/staging/$action/x"
-staged=$root/.telarchy/staging/$action
-again=
-[ ! -d "$staged" ] || again=yes
-
-free=$(free_kib "$root")
-present=0
-[ -z "$again" ] || present=$(du -sk -- "$staged" 2>/dev/null | sed 's/[^0-9].*//')
-if [ -n "$free" ] && [ $((free + ${present:-0} - need / 1024 - reserve / 1024)) -lt 0 ]; then
-    refuse "$NO_SPACE" "$root has $free KiB free; $((need / 1024)) KiB and a reserve of $((reserve / 1024)) KiB do not fit"
-fi
-mkdir -p -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
-# Everything in the staging folder that is not finished is younger than this file.
-[ -e "$staged/../$action.begun" ] || : >"$staged/../$action.begun"
+stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
-rm -f -- "$arrived" "$job/broken"
+rm -f -- "$arrived"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
 case $way in
@@ -60,14 +46,8 @@ wait "$mover"
 code=$?
 : >"$arrived"
 if [ "$code" -ne 0 ]; then
-    : >"$job/broken"
     kill "$small" "$large" 2>/dev/null
-    case $code in
-    127) refuse "$NO_TOOL" "rsync is not installed here" ;;
-    11) refuse "$NO_SPACE" "the disk is full, or cannot be written to" ;;
-    23 | 24) refuse "$CHANGED" "files of the title vanished or could not be read while they were copied" ;;
-    *) refuse "$FAILED" "rsync ended with $code" ;;
-    esac
+    moved "$code"
 fi
 printf 'digesting\n' >>"$job/progress"
 sync -f . 2>/dev/null || sync

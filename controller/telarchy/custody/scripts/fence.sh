@@ -142,3 +142,13 @@ stamp() { date -u +%Y%m%dT%H%M%SZ; }
 free_kib() {
     df -Pk -- "$1" 2>/dev/null | sed -n 's/^.* [0-9][0-9]*  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
 }
+
+# digest_listed BATCH LENGTH: digest files named on stdin: LENGTH bytes of pairs (size, file), then files alone.
+digest_listed() {
+    if [ "$2" -gt 0 ]; then
+        # Byte by byte, so that nothing of what follows is taken too.
+        dd bs=1 count="$2" 2>/dev/null | xargs -0 -n 2 sh -c "$1" batch stream . 0 / ||
+            refuse "$NO_TOOL" "files cannot be digested here"
+    fi
+    xargs -0 -n 200 sh -c "$1" batch digest . || refuse "$NO_TOOL" "files cannot be digested here"
+}

@@ -14,13 +14,20 @@ case $(stat -c %Y / 2>/dev/null) in
 *) ages() { stat -c '%Y %n' -- "$@"; } ;;
 esac
 
-# entries FOLDER: emit `trash` or what $1 says, one line per entry: its mtime and its name.
-entries() { # key, folder
-    if [ -d "$2" ] && [ ! -L "$2" ]; then
-        set +f
-        emit "$1" "$(cd "$2" && ages ./* 2>/dev/null)"
-        set -f
+# entries KEY FOLDER: a line per folder in it: mtime, name and, where one was written down, a TAB and its title.
+entries() {
+    if [ ! -d "$2" ] || [ -L "$2" ]; then
+        return
     fi
+    set +f
+    emit "$1" "$(cd "$2" && ages ./* 2>/dev/null | while read -r aged; do
+        label=
+        if [ -f "${aged#* }/.title" ] && [ ! -L "${aged#* }/.title" ]; then
+            IFS= read -r label <"${aged#* }/.title" || :
+        fi
+        printf '%s\t%s\n' "$aged" "$label"
+    done)"
+    set -f
 }
 
 renew() { # root

@@ -1,0 +1,306 @@
+"""Copy: a title travels, is read at both ends, and appears in one rename (custody rules 2 and 7).
+
+    look at both ends ─► job on the target: rsync into staging, digests as files arrive, sync ─┐
+                       └► digests at the source, meanwhile ────────────────────────────────────┴► compare ─► commit
+
+Whatever instant the controller dies at, the next one goes on from what is on the hosts: a running job is
+attached to, a staged one is compared and committed, and a title that is complete already is only read and
+recorded. What arrived in part stays and is gone on from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from telarchy.core.capability import Report
+from telarchy.core.observation import Progress
+from telarchy.custody import shell
+from telarchy.custody.actions import Copy
+from telarchy.custody.digests import Reading, dotted, in_title, judge, read_now
+from telarchy.custody.lease import Writer
+from telarchy.custody.manifest import Manifest
+from telarchy.custody.survey import Place, TitleNow, parse_title, survey
+from telarchy.custody.transfer import Load, Transfer, transfer_between
+from telarchy.custody.verifying import record
+from telarchy.custody.workbench import Workbench
+from telarchy.errors import ActionFailed, SafetyRefusal
+from telarchy.links import jobs
+from telarchy.links.rsync import parse_progress
+
+NEVER_OVERWRITE = "never-overwrite"
+
+
+async def copy(bench: Workbench, action: Copy, report: Report) -> None:
+    """Bring what is missing of a title to the action's volume.
+
+    Raises ActionFailed (NoSpace, ReadOnly, VolumeGone, SourceChanged, SourceDamaged, DigestMismatch, RsyncMissing,
+    JobLost…), SafetyRefusal (single-writer, never-overwrite), HostUnreachable.
+    """
+    writer = bench.writer()
+    target = await bench.place_to_change(action)
+    source = await bench.place(action.source_volume)
+    report(Progress("looking", 0, action.bytes))
+    there, here = await asyncio.gather(survey(source, action.title), survey(target, action.title))
+    wanted = _source_files(bench, action, there)
+    present = bench.note_title(action.volume, action.title, here.manifest)
+    missing = _missing(action, wanted, here)
+    if not missing:
+        # An earlier run was cut off between the rename and the record.
+        await _take_note(bench, action, target, source, present, wanted)
+        with suppress(ActionFailed):
+            await jobs.remove(target.link, jobs.job_folder(target.path, action.id))
+        return
+    load = _load(bench, action, missing, here)
+    async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
+        good = await _move(bench, action, transfer, target, source, missing, writer, report)
+        report(Progress("committing", load.total, load.total))
+        try:
+            _record(bench, action, await _commit(target, writer, action, missing), missing, good)
+        except ActionFailed as failure:
+            if failure.reason == "Changed":
+                # What is staged is not what the job says: begin anew.
+                await transfer.put_away()
+                await sweep_staging(target, writer, [action.id])
+            raise
+        await transfer.put_away()
+
+
+def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
+    """The source's files with what is recorded of them, if they are still those that the plan was made with."""
+    before = bench.catalogue.manifest(action.source_volume, action.title)
+    wanted = bench.note_title(action.source_volume, action.title, there.manifest)
+    if [(one.path, one.size) for one in before] != [
+        (one.path, one.size) for one in wanted
+    ] or not there.whole:
+        bench.rescan(action.source_volume)
+        raise ActionFailed(
+            f"{action.title!r} on {action.source_host} is not what it was when this was planned",
+            reason="SourceChanged",
+        )
+    return wanted
+
+
+def _missing(action: Copy, wanted: Manifest, here: TitleNow) -> Manifest:
+    """What the target lacks. Raises SafetyRefusal where something different stands in the way."""
+    there_kind = "file" if [one.path for one in wanted] == [""] else "folder"
+    if here.kind not in ("none", there_kind):
+        raise SafetyRefusal(
+            NEVER_OVERWRITE,
+            f"{action.title!r} is a {there_kind} on {action.source_host}, and on {action.host} a {here.kind}",
+        )
+    if not here.whole:
+        raise ActionFailed(f"parts of {action.title!r} on {action.host} cannot be read", reason="Unreadable")
+    for one in wanted:
+        size = here.listing.files.get(one.path, (one.size, 0))[0]
+        if size != one.size:
+            raise SafetyRefusal(
+                NEVER_OVERWRITE,
+                f"{in_title(action.title, one.path)!r} has {size} bytes on {action.host} and {one.size} on "
+                f"{action.source_host}; nothing is overwritten",
+            )
+    missing = tuple(one for one in wanted if one.path not in here.listing.files)
+    if any(one.damaged for one in missing):
+        raise ActionFailed(f"{action.title!r} is damaged on {action.source_host}", reason="SourceDamaged")
+    return missing
+
+
+def _load(bench: Workbench, action: Copy, missing: Manifest, here: TitleNow) -> Load:
+    seen = bench.volume(action.volume)
+    return Load(
+        action=action.id,
+        verb=action.verb,
+        title=action.title,
+        files={in_title(action.title, one.path): one.size for one in missing},
+        reserve=bench.reserve(action.host, action.root, seen.total),
+        bandwidth=bench.bandwidth(action.source_host, action.host),
+    )
+
+
+async def _move(
+    bench: Workbench,
+    action: Copy,
+    transfer: Transfer,
+    target: Place,
+    source: Place,
+    missing: Manifest,
+    writer: Writer,
+    report: Report,
+) -> dict[str, str]:
+    """Have the files staged and read at both ends; returns their digests once all agree."""
+    total = transfer.load.total
+
+    def told(line: bytes) -> None:
+        if line.startswith(b"digesting"):
+            report(Progress("digesting", total, total))
+        elif (progress := parse_progress(line, total=total)) is not None:
+            report(replace(progress, phase="transferring"))
+
+    report(Progress("transferring", 0, total))
+    reading = asyncio.create_task(_source_digests(bench, action, source, missing))
+    try:
+        staged = await transfer.run(told, bench.detached)
+        report(Progress("digesting", total, total))
+        good = await reading
+    finally:
+        if not reading.done():
+            reading.cancel()
+            await asyncio.wait([reading])
+        elif not reading.cancelled():
+            reading.exception()  # seen: the transfer's own failure says more
+    wrong = [
+        one.path
+        for one in missing
+        if not _arrived(staged.get(in_title(action.title, one.path)), one.size, good[one.path])
+    ]
+    if wrong:
+        await _discard(target, writer, action, wrong)
+        await transfer.put_away()
+        await _suspect(bench, action, source, missing, wrong)
+    return good
+
+
+def _arrived(reading: Reading | None, size: int, sha256: str) -> bool:
+    return reading is not None and reading.sha256 == sha256 and reading.size == size
+
+
+async def _source_digests(bench: Workbench, action: Copy, source: Place, missing: Manifest) -> dict[str, str]:
+    """Digests of the source's files: those recorded of files that did not change since, the others read now."""
+    known = {one.path: one.sha256 for one in missing if one.sha256 and one.verified_at}
+    unread = tuple(one for one in missing if one.path not in known)
+    if not unread:
+        return known
+    begun = bench.clock.now()
+    halves = [
+        [(in_title(action.title, one.path), one.size) for one in part] for part in (unread[::2], unread[1::2])
+    ]
+    readings: dict[str, Reading] = {}
+    for part in await asyncio.gather(
+        *(read_now(source.link, source.path, source.volume, half) for half in halves)
+    ):
+        readings |= part
+    verdict = judge(action.title, unread, readings)
+    record(bench, action.source_volume, action.title, verdict, begun)
+    lacking = [one.path for one in unread if one.path not in verdict.good]
+    if verdict.damaged:
+        raise ActionFailed(
+            f"{in_title(action.title, min(verdict.damaged))!r} on {source.host} is not what it was when it was "
+            "recorded",
+            reason="SourceDamaged",
+        )
+    if lacking:
+        bench.rescan(action.source_volume)
+        raise ActionFailed(
+            f"{in_title(action.title, lacking[0])!r} on {source.host} changed while it was copied",
+            reason="SourceChanged",
+        )
+    return known | verdict.good
+
+
+async def _discard(target: Place, writer: Writer, action: Copy, wrong: list[str]) -> None:
+    await shell.run(
+        target.link,
+        ("fence", "discard"),
+        [target.path, target.volume, *writer.args, action.id],
+        stdin=shell.nul_list(dotted(in_title(action.title, path) for path in wrong)),
+    )
+
+
+async def _suspect(
+    bench: Workbench, action: Copy, source: Place, missing: Manifest, wrong: list[str]
+) -> None:
+    """Something differs: read the source again, to tell a bad source from a bad transfer. Always raises."""
+    suspects = tuple(one for one in missing if one.path in wrong)
+    begun = bench.clock.now()
+    files = [(in_title(action.title, one.path), one.size) for one in suspects]
+    recorded = {one.path: one for one in bench.catalogue.manifest(action.source_volume, action.title)}
+    verdict = judge(
+        action.title,
+        tuple(recorded.get(one.path, one) for one in suspects),
+        await read_now(source.link, source.path, source.volume, files),
+    )
+    record(bench, action.source_volume, action.title, verdict, begun)
+    name = in_title(action.title, wrong[0])
+    if verdict.damaged:
+        raise ActionFailed(
+            f"{name!r} on {source.host} is not what it was when it was recorded", reason="SourceDamaged"
+        )
+    raise ActionFailed(
+        f"{len(wrong)} file(s) of {action.title!r} arrived on {action.host} otherwise than {source.host} has them "
+        f"({name!r} for one); nothing was committed, and they come again",
+        reason="DigestMismatch",
+    )
+
+
+async def _commit(target: Place, writer: Writer, action: Copy, missing: Manifest) -> TitleNow:
+    done = await shell.run(
+        target.link,
+        ("fence", "list", "commit"),
+        [
+            shell.script("batch"),
+            shell.script("merge"),
+            target.path,
+            target.volume,
+            *writer.args,
+            action.id,
+            action.title,
+        ],
+        stdin=shell.nul_list(dotted(in_title(action.title, one.path) for one in missing)),
+        within=None,
+    )
+    return parse_title(done.stdout, target.host)
+
+
+def _record(
+    bench: Workbench,
+    action: Copy,
+    committed: TitleNow,
+    missing: Manifest,
+    good: Mapping[str, str],
+) -> None:
+    """Put what now lies on the target into the catalogue; raises ActionFailed if it is not what was committed."""
+    sizes = {path: size for path, (size, _) in committed.listing.files.items()}
+    if any(sizes.get(one.path) != one.size for one in missing):
+        bench.rescan(action.volume)
+        raise ActionFailed(
+            f"{action.title!r} on {action.host} changed while it was committed", reason="Changed"
+        )
+    now = bench.clock.now()
+    bench.note_title(action.volume, action.title, committed.manifest)
+    bench.catalogue.record_digests(action.volume, action.title, dict(good), (), now)
+    bench.save()
+
+
+async def _take_note(
+    bench: Workbench, action: Copy, target: Place, source: Place, present: Manifest, wanted: Manifest
+) -> None:
+    """The title is complete on the target: read there what was never read, and hold it against the source."""
+    paths = {one.path for one in wanted}
+    unread = tuple(one for one in present if one.path in paths and not (one.sha256 and one.verified_at))
+    if not unread:
+        return
+    begun = bench.clock.now()
+    files = [(in_title(action.title, one.path), one.size) for one in unread]
+    verdict = judge(action.title, unread, await read_now(target.link, target.path, target.volume, files))
+    record(bench, action.volume, action.title, verdict, begun)
+    expected = await _source_digests(bench, action, source, wanted)
+    differing = [path for path, digest in verdict.good.items() if expected.get(path) != digest]
+    if verdict.changed or differing:
+        name = in_title(action.title, min([*verdict.changed, *differing]))
+        raise ActionFailed(
+            f"{name!r} is on {action.host} already and differs from {source.host}", reason="ContentsDiffer"
+        )
+
+
+async def sweep_staging(place: Place, writer: Writer, actions: Sequence[str]) -> None:
+    """Delete staging folders. Nothing in them was ever counted as a copy."""
+    entries = [name for action in actions for name in (action, f"{action}.begun")]
+    if entries:
+        await shell.run(
+            place.link,
+            ("fence", "expire"),
+            [place.path, place.volume, *writer.args, "staging", *entries],
+            within=None,
+        )

@@ -1,0 +1,141 @@
+"""Reading files where they lie, and what the readings mean.
+
+A reading tells the file's size and mtime from before and after; when they differ the file was being written, and
+nothing follows from its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from telarchy.custody import shell
+from telarchy.custody.manifest import Manifest
+from telarchy.errors import ActionFailed
+from telarchy.links.link import Link
+
+LARGE = 32 * 1024 * 1024  # bytes; files above are read one per process, smaller ones by the handful
+HANDFUL = 200
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One file as it was read. `sha256` is "" when it could not be, or changed meanwhile."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+def parse_readings(data: bytes) -> dict[str, Reading]:
+    """Records of batch.sh by path. What was cut off at the end is left out; a later record of a path wins."""
+    found = {}
+    for record in shell.records(data):
+        kind, sha256, size, mtime, size_after, mtime_after, path = record.split(b" ", 6)
+        if kind != b"d":
+            raise ValueError(f"not a reading: {record[:80]!r}")
+        if b"-" in (size, size_after):
+            found[shell.text(path)] = Reading("", 0, 0)
+            continue
+        same = (size, mtime) == (size_after, mtime_after) and len(sha256) == 64
+        found[shell.text(path)] = Reading(
+            shell.text(sha256) if same else "", int(size_after), shell.nanoseconds(mtime_after)
+        )
+    return found
+
+
+def dotted(names: Iterable[str]) -> list[str]:
+    """Relative names as tools take them without mistaking one for an option."""
+    return [f"./{name}" for name in names]
+
+
+def in_title(title: str, path: str) -> str:
+    """A file's path relative to the root."""
+    return f"{title}/{path}" if path else title
+
+
+@dataclass(frozen=True)
+class ReadingLists:
+    """Files for digest jobs, relative to the root: `large` with sizes, `small` without."""
+
+    large: bytes
+    small: bytes
+
+    @classmethod
+    def of(cls, files: Sequence[tuple[str, int]]) -> ReadingLists:
+        """Files as (path, size). Those that rsync sends first come first, so that reading keeps up with it."""
+        files = sorted(files, key=lambda one: transfer_order(one[0]))
+        large = [word for path, size in files if size >= LARGE for word in (str(size), f"./{path}")]
+        return cls(
+            shell.nul_list(large), shell.nul_list(dotted(path for path, size in files if size < LARGE))
+        )
+
+
+def transfer_order(path: str) -> tuple[tuple[bool, bytes], ...]:
+    """The order in which rsync sends: within a folder its files, then its folders, each by bytes."""
+    parts = shell.raw(path).split(b"/")
+    return tuple((index < len(parts) - 1, part) for index, part in enumerate(parts))
+
+
+async def read_now(
+    link: Link, root: str, volume_id: str, files: Sequence[tuple[str, int]]
+) -> dict[str, Reading]:
+    """Digest files (path relative to the root, size) in one exec, without a trace on the host.
+
+    Raises ActionFailed (VolumeGone when the volume is not there, ToolMissing when nothing can digest).
+    """
+    if not files:
+        return {}
+    lists = ReadingLists.of(files)
+    done = await shell.run(
+        link,
+        ("fence", "read"),
+        [shell.script("batch"), root, volume_id, str(len(lists.large))],
+        stdin=lists.large + lists.small,
+        within=None,
+    )
+    return parse_readings(done.stdout)
+
+
+@dataclass
+class Verdict:
+    """What readings say about a title on a volume. Paths relative to the title.
+
+    good:      path -> sha256 to record
+    damaged:   read otherwise than recorded
+    changed:   vanished, written to while it was read, or of another size than listed
+    """
+
+    good: dict[str, str] = field(default_factory=dict)
+    damaged: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+
+
+def judge(title: str, recorded: Manifest, readings: Mapping[str, Reading]) -> Verdict:
+    """Compare readings with what was recorded. A first digest is just recorded.
+
+    Where size and mtime are as recorded, or only the mtime moved, another digest is damage: nothing that means
+    to change a file leaves its length alone often enough to give it the benefit of the doubt.
+    """
+    verdict = Verdict()
+    for one in recorded:
+        reading = readings.get(in_title(title, one.path))
+        if reading is None:
+            continue
+        if not reading.sha256 or reading.size != one.size:
+            verdict.changed.add(one.path)
+        elif one.sha256 and one.sha256 != reading.sha256:
+            verdict.damaged.add(one.path)
+        else:
+            verdict.good[one.path] = reading.sha256
+    return verdict
+
+
+def require_all(title: str, verdict: Verdict, where: str) -> None:
+    """Raise ActionFailed (Changed, to be tried again) when some files could not be judged."""
+    if verdict.changed:
+        first = sorted(verdict.changed)[0] or title
+        raise ActionFailed(
+            f"{where}: {first!r} changed while it was read ({len(verdict.changed)} file(s) of {title!r})",
+            reason="Changed",
+        )

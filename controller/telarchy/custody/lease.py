@@ -1,0 +1,94 @@
+"""Who may write: one controller at a time, by a lease file with a fencing epoch on every volume (custody rule 8).
+
+A controller that finds nobody else's lease renewed lately takes the next epoch and writes it on each volume. One
+that sees a higher epoch of another stops at once; hosts refuse its scripts from then on anyway. Ages are by the
+clock of the host that holds the file, so no two clocks are ever compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from telarchy.custody.looking import Lease
+
+LEASE_SECONDS = 90.0
+RENEW_SECONDS = 20.0  # four renewals may get lost before somebody else takes over
+
+
+@dataclass(frozen=True)
+class Controller:
+    """Which controller this is: an id that lives in its state folder, and a name for people. Neither has spaces
+    or control characters."""
+
+    id: str
+    name: str
+
+    def __post_init__(self) -> None:
+        if not self.id or any(character.isspace() for character in self.id):
+            raise ValueError(f"{self.id!r} cannot be a controller's id")
+        object.__setattr__(self, "name", "".join(c if c.isprintable() else "?" for c in self.name) or self.id)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The right to write, as it is handed to scripts."""
+
+    epoch: int
+    controller: Controller
+
+    @property
+    def args(self) -> tuple[str, str, str]:
+        return (str(self.epoch), self.controller.id, self.controller.name)
+
+
+class WriterLease:
+    """What this controller knows about the lease.
+
+    epoch:   the one it writes with, 0 while it may not
+    fenced:  why it may not, "" when it may
+    """
+
+    def __init__(self, controller: Controller, *, remembered: int = 0) -> None:
+        self.controller = controller
+        self.epoch = 0
+        self.fenced = "no volume has been asked yet whether another controller is at work"
+        self._highest = remembered
+
+    @property
+    def writer(self) -> Writer | None:
+        return Writer(self.epoch, self.controller) if self.epoch else None
+
+    def consider(self, leases: Iterable[Lease]) -> None:
+        """Take in the leases that the volumes showed at the last look, and take, keep or lose our own."""
+        seen = list(leases)
+        self._highest = max([self._highest, self.epoch, *(one.epoch for one in seen)])
+        others = [one for one in seen if one.controller != self.controller.id]
+        if self.epoch and any(one.epoch >= self.epoch for one in others):
+            self.epoch = 0
+        if self.epoch:
+            return
+        self.fenced = self._in_the_way(others)
+        if not self.fenced:
+            self._highest += 1
+            self.epoch = self._highest
+
+    def peek(self, leases: Iterable[Lease]) -> None:
+        """Say who is in the way, without taking anything: for a controller that only looks once."""
+        self.fenced = self._in_the_way([one for one in leases if one.controller != self.controller.id])
+
+    def _in_the_way(self, others: list[Lease]) -> str:
+        # An age far below zero is a clock that was set back, not a lease of tomorrow.
+        alive = [one for one in others if abs(one.age) < LEASE_SECONDS]
+        if not alive:
+            return ""
+        holder = max(alive, key=lambda one: (one.epoch, -one.age))
+        return (
+            f"controller {holder.name} ({holder.controller}) is at work here (epoch {holder.epoch}); this one only "
+            f"looks, and takes over when that one has been silent for {LEASE_SECONDS:.0f} s"
+        )
+
+    def lost(self, complaint: str) -> None:
+        """A host refused our epoch: stop until the next look says who has it."""
+        self.epoch = 0
+        self.fenced = complaint

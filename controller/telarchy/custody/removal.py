@@ -1,0 +1,255 @@
+"""What takes something away: surplus copies to the trash, expired trash for good, damaged files to quarantine.
+
+Each looks again at the moment of acting. Doubt ends in SafetyRefusal, and then nothing was done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from telarchy.core.action import stable_id
+from telarchy.core.capability import Report
+from telarchy.core.observation import Progress
+from telarchy.custody import shell
+from telarchy.custody.actions import ExpireTrash, Quarantine, Trim
+from telarchy.custody.digests import in_title, judge, read_now, require_all
+from telarchy.custody.evidence import VolumeState
+from telarchy.custody.lease import Writer
+from telarchy.custody.looking import parse_look
+from telarchy.custody.manifest import FileSeen, Manifest, fingerprint
+from telarchy.custody.proof import FRESH_SECONDS, LAST_COPY, LEASE_SECONDS, FloorProof, VerifiedCopy
+from telarchy.custody.survey import Place, TitleNow, parse_title, survey
+from telarchy.custody.verifying import record
+from telarchy.custody.workbench import Workbench
+from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
+
+
+async def trim(bench: Workbench, action: Trim, report: Report) -> None:
+    """Move a surplus copy to the trash of its volume, with a proof made now.
+
+    Raises SafetyRefusal(last-copy) on any doubt, ActionFailed, HostUnreachable.
+    """
+    writer = bench.writer()
+    victim = await bench.place_to_change(action)
+    places = {key: await bench.place(key) for key in sorted(action.keepers) if key != action.volume}
+    report(Progress("verifying", 0, action.bytes))
+    for key, place in places.items():
+        await _read_if_stale(bench, key, place, action.title)
+    report(Progress("proving", 0, action.bytes))
+    leased: list[Place] = []
+    try:
+        asked_at = time.monotonic()
+        keepers = []
+        # Always in the same order, so that two removals cannot wait for each other.
+        for key, place in sorted(places.items(), key=lambda pair: (pair[1].host, pair[0])):
+            seen = await _lease(place, writer, action.title, leased)
+            host = bench.hosts.get(place.host)
+            keepers.append(
+                VerifiedCopy.show(
+                    volume=key,
+                    host=place.host,
+                    domain=bench.domain(place.host),
+                    always_on=host is not None and host.spec.always_on,
+                    recorded=bench.catalogue.manifest(key, action.title),
+                    seen_now=_whole(seen, place.host, action.title),
+                    now=bench.clock.now(),
+                    asked_at=asked_at,
+                )
+            )
+        # A lease on the victim makes it nobody else's keeper: two removals cannot count on each other.
+        leaving = _whole(await _lease(victim, writer, action.title, leased), victim.host, action.title)
+        if fingerprint(leaving) != action.fingerprint:
+            raise SafetyRefusal(LAST_COPY, f"{action.title!r} on {victim.host} is not what was planned with")
+        proof = FloorProof(
+            victim=action.volume,
+            victim_domain=bench.domain(victim.host),
+            leaving=leaving,
+            keepers=keepers,
+            floor=action.floor,
+            always_on=action.always_on,
+        )
+        await _to_trash(victim, writer, action, proof)
+    finally:
+        await _release(leased, writer, action.title)
+    bench.catalogue.patch_volume(action.volume, {action.title: None}, bench.clock.now())
+    bench.save()
+
+
+async def _to_trash(victim: Place, writer: Writer, action: Trim, proof: FloorProof) -> None:
+    """The one door to the trash."""
+    proof.check(action.volume, time.monotonic())
+    await _aside(victim, writer, "trash", action.id, action.title, ())
+
+
+async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -> None:
+    """Digest the files of a keeper that were not read within the day, and record it."""
+    now = await survey(place, title)
+    recorded = bench.note_title(key, title, _whole(now, place.host, title))
+    begun = bench.clock.now()
+    stale = tuple(
+        one
+        for one in recorded
+        if one.damaged or not one.sha256 or not 0 <= begun - one.verified_at < FRESH_SECONDS - 3600
+    )
+    if stale:
+        files = [(in_title(title, one.path), one.size) for one in stale]
+        verdict = judge(title, stale, await read_now(place.link, place.path, place.volume, files))
+        record(bench, key, title, verdict, begun)
+        require_all(title, verdict, place.host)
+
+
+def _whole(seen: TitleNow, host: str, title: str) -> Manifest:
+    if not seen.whole or seen.kind not in ("file", "folder"):
+        raise SafetyRefusal(LAST_COPY, f"{title!r} on {host} cannot be seen as a whole")
+    return seen.manifest
+
+
+async def _lease(place: Place, writer: Writer, title: str, leased: list[Place]) -> TitleNow:
+    done = await shell.run(
+        place.link,
+        ("fence", "list", "lease"),
+        [
+            shell.script("batch"),
+            place.path,
+            place.volume,
+            *writer.args,
+            stable_id(title),
+            str(LEASE_SECONDS),
+            title,
+        ],
+    )
+    leased.append(place)
+    return parse_title(done.stdout, place.host)
+
+
+async def _release(leased: Sequence[Place], writer: Writer, title: str) -> None:
+    for place in leased:
+        # A lease that cannot be given back runs out by itself.
+        with suppress(ActionFailed, HostUnreachable):
+            await shell.run(
+                place.link, ("release",), [place.path, stable_id(title), str(writer.epoch)], within=10.0
+            )
+
+
+async def _aside(
+    place: Place, writer: Writer, where: str, entry: str, title: str, files: Sequence[str]
+) -> None:
+    await shell.run(
+        place.link,
+        ("fence", "aside"),
+        [place.path, place.volume, *writer.args, where, entry, title, json.dumps(title)],
+        stdin=shell.nul_list(files),
+    )
+
+
+async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> None:
+    """Set damaged files aside, once a good copy of each was read again just now.
+
+    Raises SafetyRefusal(last-copy) when no keeper has a good copy of one of them: then it stays where it is, as
+    the last source. Files that turn out to be good are recorded as such and left alone.
+    """
+    writer = bench.writer()
+    place = await bench.place_to_change(action)
+    report(Progress("verifying", 0, action.bytes))
+    begun = bench.clock.now()
+    noted = bench.note_title(action.volume, action.title, (await survey(place, action.title)).manifest)
+    recorded = {one.path: one for one in noted}
+    wanted = [recorded[path] for path in action.paths if path in recorded]
+    mine = await _readings(place, action.title, wanted)
+    good: dict[str, str] = {}
+    for key in action.keepers:
+        lacking = {one.path for one in wanted} - good.keys()
+        if lacking and key != action.volume:
+            good |= await _good_digests(bench, key, action.title, lacking, recorded)
+    fine = {path: sha256 for path, sha256 in mine.items() if sha256 and good.get(path) == sha256}
+    if fine:
+        bench.catalogue.record_digests(action.volume, action.title, fine, (), begun)
+    bad = [one.path for one in wanted if one.path not in fine]
+    lost = [path for path in bad if path not in good]
+    if lost:
+        raise SafetyRefusal(
+            LAST_COPY, f"no keeper has a good {in_title(action.title, lost[0])!r}; the damaged one stays"
+        )
+    if bad:
+        report(Progress("moving", 0, action.bytes))
+        await _aside(place, writer, "quarantine", action.id, action.title, bad)
+        left = tuple(one for path, one in recorded.items() if path not in bad)
+        bench.catalogue.patch_volume(action.volume, {action.title: left or None}, bench.clock.now())
+    bench.save()
+
+
+async def _readings(place: Place, title: str, files: Sequence[FileSeen]) -> dict[str, str]:
+    names = [(in_title(title, one.path), one.size) for one in files]
+    readings = await read_now(place.link, place.path, place.volume, names)
+    return {
+        one.path: reading.sha256
+        for one in files
+        if (reading := readings.get(in_title(title, one.path))) is not None
+    }
+
+
+async def _good_digests(
+    bench: Workbench, key: str, title: str, paths: set[str], damaged: dict[str, FileSeen]
+) -> dict[str, str]:
+    """Digests of those files that a keeper has good right now: as recorded there, and as recorded of the damaged."""
+    place = await bench.place(key)
+    begun = bench.clock.now()
+    recorded = bench.note_title(key, title, (await survey(place, title)).manifest)
+    held = [one for one in recorded if one.path in paths and not one.damaged]
+    read = await _readings(place, title, held)
+    good = {}
+    for one in held:
+        digest = read.get(one.path, "")
+        # The damaged one's record speaks only while its size is still the recorded one's.
+        expected = {one.sha256, damaged[one.path].sha256 if damaged[one.path].size == one.size else ""} - {""}
+        if digest and expected <= {digest}:
+            good[one.path] = digest
+    bench.catalogue.record_digests(key, title, good, (), begun)
+    return good
+
+
+async def expire_trash(bench: Workbench, action: ExpireTrash, report: Report) -> None:
+    """Delete folders of a volume's trash that are old enough by the holder's own clock, looked at once more.
+
+    Raises SafetyRefusal when one is not, or when it may hold the last that is left of a title.
+    """
+    writer = bench.writer()
+    place = await bench.place_to_change(action)
+    report(Progress("looking"))
+    done = await shell.run(
+        place.link, ("fence", "look"), ["read", "0", "-", "-", "0", place.path, place.volume]
+    )
+    found = parse_look(done.stdout)
+    trash = {one.entry: one for one in found[0].trash} if found and found[0].id == place.volume else {}
+    keep = bench.policy.trash.keep.seconds
+    entries = [entry for entry in action.entries if entry in trash]
+    for entry in entries:
+        if trash[entry].age < keep:
+            raise SafetyRefusal("trash", f"{entry} has not lain in the trash of {place.path} for long enough")
+        for title in trash[entry].titles:
+            await _still_somewhere(bench, title, entry)
+    if entries:
+        await shell.run(
+            place.link,
+            ("fence", "expire"),
+            [place.path, place.volume, *writer.args, "trash", *entries],
+            within=None,
+        )
+
+
+async def _still_somewhere(bench: Workbench, title: str, entry: str) -> None:
+    for key, seen in bench.volumes.items():
+        if seen.state not in (VolumeState.MOUNTED, VolumeState.READ_ONLY):
+            continue
+        if not bench.catalogue.manifest(key, title):
+            continue
+        with suppress(ActionFailed, HostUnreachable):
+            now = await survey(await bench.place(key), title)
+            if now.kind in ("file", "folder") and now.manifest:
+                return
+    raise SafetyRefusal(
+        LAST_COPY, f"{entry} may hold the last copy of {title!r}: no host shows another one now"
+    )

@@ -1,0 +1,144 @@
+"""What the controller keeps in mind about each declared root between looks, and what of it outlives the process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from telarchy.custody.evidence import JobSeen, VolumeSeen, VolumeState
+from telarchy.custody.looking import RootLook
+from telarchy.custody.scan import ScanMemo
+from telarchy.custody.volumes import Standing
+from telarchy.links.jobs import JobState, JobStatus
+from telarchy.links.rsync import parse_progress
+
+DAY = 24 * 3600.0
+SCANNABLE = (VolumeState.NEW, VolumeState.MOUNTED, VolumeState.READ_ONLY)
+
+
+class Memory(Protocol):
+    """Small JSON facts by key; `store.memory.Memory` is one."""
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def put(self, key: str, value: Any, now: float | None = None) -> bool: ...
+    def forget(self, key: str) -> None: ...
+    def under(self, prefix: str) -> dict[str, Any]: ...
+
+
+@dataclass
+class RootState:
+    """One declared root.
+
+    known:       the id that belongs here, "" while there is none
+    look:        the last answer, None when the host did not give one
+    trouble:     why nobody could look, when the host itself answers
+    due:         monotonic time of the next scan
+    looked_at:   monotonic time of the last answer
+    """
+
+    host: str
+    root: str
+    path: str
+    known: str = ""
+    look: RootLook | None = None
+    trouble: str = ""
+    jobs: tuple[JobSeen, ...] = ()
+    standing: Standing = field(default_factory=lambda: Standing(VolumeState.UNKNOWN))
+    memo: ScanMemo = field(default_factory=ScanMemo)
+    scanned: float | None = None
+    scanned_now: bool = False  # by this process
+    remark: str = ""  # of the last scan
+    due: float = 0.0
+    looked_at: float | None = None
+    missing_for: float = 0.0
+    scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.host, self.root)
+
+    @property
+    def provisional(self) -> str:
+        return f"{self.host}/{self.root}"
+
+    def seen(self) -> VolumeSeen:
+        """As it goes into the evidence."""
+        look, standing = self.look, self.standing
+        readable = standing.state in SCANNABLE
+        return VolumeSeen(
+            host=self.host,
+            root=self.root,
+            path=self.path,
+            id=standing.id,
+            found=standing.found,
+            state=standing.state,
+            message="; ".join(part for part in (standing.message or self.trouble, self.remark) if part),
+            free=look.free if look is not None else None,
+            total=look.total if look is not None else None,
+            # Until this process has looked through a volume that it can look through, it knows of the past only.
+            scanned=self.scanned if self.scanned_now or not readable else None,
+            jobs=self.jobs,
+            trash=look.trash if look is not None else (),
+            removed=sum(one.age < DAY for one in look.trash) if look is not None else 0,
+            quarantined=frozenset(title for one in look.quarantine for title in one.titles)
+            if look is not None
+            else frozenset(),
+            missing_for=self.missing_for,
+        )
+
+    def count_missing(self, now: float) -> None:
+        """Add the time since the last answer to how long the volume is missing; `now` is monotonic."""
+        if self.standing.state is VolumeState.MISSING:
+            if self.looked_at is not None:
+                self.missing_for += now - self.looked_at
+        elif self.standing.state is not VolumeState.UNKNOWN:
+            self.missing_for = 0.0
+        self.looked_at = now if self.look is not None else None
+
+    # --- what outlives the process ---------------------------------------------------------------------------
+
+    def recall(self, memory: Memory) -> None:
+        self.known = str(memory.get(f"custody/root/{self.host}/{self.root}", ""))
+        self.recall_scan(memory)
+
+    def recall_scan(self, memory: Memory) -> None:
+        stored = memory.get(f"custody/scan/{self.known}") if self.known else None
+        self.memo = ScanMemo.from_json(stored)
+        self.scanned = stored.get("at") if isinstance(stored, Mapping) else None
+
+    def remember_id(self, memory: Memory) -> None:
+        memory.put(f"custody/root/{self.host}/{self.root}", self.known)
+
+    def remember_scan(self, memory: Memory) -> None:
+        """Only after the catalogue was saved: the next scan brings only what changed since this one."""
+        if self.known:
+            memory.put(f"custody/scan/{self.known}", self.memo.to_json() | {"at": self.scanned})
+
+
+def job_seen(status: JobStatus) -> JobSeen:
+    """A job folder as evidence."""
+    match status.state:
+        case JobState.RUNNING:
+            state = "Running"
+        case JobState.ENDED:
+            state = "Staged" if status.code == 0 else "Failed"
+        case _:
+            state = "Lost"
+    total = status.spec.get("total", 0)
+    total = total if isinstance(total, int) else 0
+    return JobSeen(
+        action=status.id,
+        verb=str(status.spec.get("verb", "")),
+        title=str(status.spec.get("title", "")),
+        state=state,
+        bytes=total if state == "Staged" else bytes_moved(status.progress),
+        total=total,
+    )
+
+
+def bytes_moved(line: bytes) -> int:
+    """Bytes that the last line of a job's progress tells of."""
+    progress = parse_progress(line)
+    return progress.bytes if progress is not None else 0

@@ -1,0 +1,11 @@
+# shellcheck shell=sh disable=SC2154
+# arrived.sh BATCH ROOT ID ACTION LENGTH: digest what was pushed into a staging folder, and see it onto the disk.
+#
+# stdin: LENGTH bytes of pairs (size, file), then files by the handful; relative to the root, as they will be.
+batch=$1 root=$2 id=$3 action=$4 length=$5
+
+at_volume "$root" "$id"
+plain_path "$root" ".telarchy/staging/$action/x"
+cd "$root/.telarchy/staging/$action" || refuse "$CHANGED" "nothing is staged for $action"
+sync -f . 2>/dev/null || sync
+digest_listed "$batch" "$length"

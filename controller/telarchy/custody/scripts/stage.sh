@@ -1,0 +1,31 @@
+# shellcheck shell=sh disable=SC2154,SC2034
+# The staging folder of an action, and what comes of moving bytes into it.
+
+# stage ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE: make it, if there is room (both in bytes); sets `staged`,
+# and `again` to non-empty when it was there already, with what an earlier try left.
+stage() {
+    (writer "$1" "$2" "$3" "$4" "$5") || exit
+    plain_path "$1" ".telarchy/staging/$6/x"
+    staged=$1/.telarchy/staging/$6
+    again=
+    present=0
+    if [ -d "$staged" ]; then
+        again=yes
+        present=$(du -sk -- "$staged" 2>/dev/null | sed 's/[^0-9].*//')
+    fi
+    free=$(free_kib "$1")
+    if [ -n "$free" ] && [ $((free + ${present:-0} - $7 / 1024 - $8 / 1024)) -lt 0 ]; then
+        refuse "$NO_SPACE" "$1 has $free KiB free, too little for $(($7 / 1024)) KiB and a reserve of $(($8 / 1024)) KiB"
+    fi
+    mkdir -p -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
+    touch -- "$staged"
+    # Everything in the staging folder that is not finished is younger than this file.
+    [ -e "$staged.begun" ] || : >"$staged.begun"
+}
+
+# moved CODE: end with what the exit status of rsync means to the controller (see custody/transfer.py).
+moved() {
+    [ "$1" -ne 255 ] || exit 199
+    [ "$1" -lt 126 ] || exit 198
+    exit $((100 + $1))
+}

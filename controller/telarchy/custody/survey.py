@@ -1,0 +1,79 @@
+"""A volume and one title on it, as they stand at this moment: what every action looks at before it acts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from telarchy.custody import shell
+from telarchy.custody.listing import Listing
+from telarchy.custody.manifest import Manifest
+from telarchy.errors import ActionFailed
+from telarchy.links.link import Link
+
+LIST_TIMEOUT = 300.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A volume as an action reaches it: the link to its host, the folder, and the sentinel id expected there."""
+
+    link: Link
+    path: str
+    volume: str
+
+    @property
+    def host(self) -> str:
+        return self.link.host
+
+
+@dataclass(frozen=True)
+class TitleNow:
+    """A title on a volume.
+
+    kind:     folder | file | none | other
+    free:     bytes, None when df did not say
+    whole:    everything in it could be read
+    """
+
+    kind: str
+    listing: Listing
+    free: int | None = None
+    writable: bool = True
+    whole: bool = True
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.listing.manifest()
+
+
+def parse_title(data: bytes, where: str) -> TitleNow:
+    """The records of survey.sh, commit.sh and lease.sh. Raises ActionFailed when the answer was cut off."""
+    rows = shell.records(data)
+    if not rows or not rows[-1].startswith(b"end "):
+        raise ActionFailed(f"{where}: the answer was cut off", reason="SurveyFailed")
+    kind, free, writable = "none", None, True
+    listing = Listing()
+    for row in rows[:-1]:
+        word, _, value = row.partition(b" ")
+        match word:
+            case b"kind":
+                kind = shell.text(value)
+            case b"space":
+                free = int(value) * 1024 if value.isdigit() else None
+            case b"state":
+                writable = value == b"writable"
+            case _:
+                listing.add(row)
+    return TitleNow(kind, listing, free, writable, rows[-1] == b"end 0" and not listing.blind)
+
+
+async def survey(place: Place, title: str) -> TitleNow:
+    """Look at a title where it should be. Raises ActionFailed(VolumeGone), SafetyRefusal (a link in the way)."""
+    done = await shell.run(
+        place.link,
+        ("fence", "list", "survey"),
+        [shell.script("batch"), place.path, place.volume, title],
+        within=LIST_TIMEOUT,
+    )
+    return await asyncio.to_thread(parse_title, done.stdout, place.host)

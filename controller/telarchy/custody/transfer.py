@@ -1,0 +1,250 @@
+"""Moving files into a staging folder and knowing what arrived: by the target's rsync, or by that of a local source.
+
+The rsync command comes from `links.routes`; here it is tuned for staging. `--inplace` instead of a partial folder:
+whatever ends the copy, even a power cut, what was written is there to go on from, and nobody but us ever sees
+the unfinished file. No fsync per file: the job syncs the file system once, before it says that it is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from telarchy.custody import shell
+from telarchy.custody.digests import Reading, ReadingLists, dotted, parse_readings
+from telarchy.custody.lease import Writer
+from telarchy.custody.survey import Place
+from telarchy.custody.working import JobEnded, carry_out
+from telarchy.errors import ActionFailed, HostUnreachable
+from telarchy.links import jobs, rsync
+from telarchy.links.jobs import JobSpec
+from telarchy.links.link import Link
+from telarchy.links.rsync import RsyncTool
+
+TOOL_FRESH_FOR = 600.0
+CONNECTION_CODES = (5, 10, 12, 255)
+INSTALL = "install rsync there (Debian: apt install rsync; Fedora: dnf install rsync; Alpine: apk add rsync)"
+
+
+class Route(Protocol):
+    """`links.routes.Route`, as far as it is used here."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def runner(self) -> str: ...
+
+    def argv(
+        self, tool: RsyncTool, *, files_from: str, into: str, bandwidth: int | None = None
+    ) -> list[str]: ...
+
+
+class Routing(Protocol):
+    """Where routes come from; `links.routes.Routes` is one."""
+
+    def open(self, target: str, source: str, root: str) -> AbstractAsyncContextManager[Route]: ...
+    def forget(self, target: str, source: str) -> None: ...
+
+
+class Rsyncs:
+    """Which rsync each host has, asked once in a while."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, RsyncTool]] = {}
+
+    async def of(self, link: Link) -> RsyncTool | None:
+        """None where there is none."""
+        since, tool = self._known.get(link.host, (0.0, None))
+        if tool is not None and time.monotonic() - since < TOOL_FRESH_FOR:
+            return tool
+        answer = await link.run(["rsync", "--version"])
+        found = rsync.parse_version(answer.stdout.decode("utf-8", "replace")) if answer.ok else None
+        if found is not None:
+            self._known[link.host] = (time.monotonic(), found)
+        return found
+
+    def forget(self, host: str) -> None:
+        self._known.pop(host, None)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be moved: files by path relative to the root, their sizes, and the room that must stay free."""
+
+    action: str
+    verb: str
+    title: str
+    files: Mapping[str, int]
+    reserve: int
+    bandwidth: int | None = None
+
+    @property
+    def total(self) -> int:
+        return sum(self.files.values())
+
+    def lists(self) -> dict[str, bytes]:
+        order = ReadingLists.of(list(self.files.items()))
+        return {"files": shell.nul_list(dotted(self.files)), "large": order.large, "small": order.small}
+
+
+class Transfer:
+    """One way from a source to a target's staging folder. Safe to run again: it attaches, or goes on.
+
+    job:   where its job lies
+    """
+
+    def __init__(self, job_place: Place, load: Load, route: Route) -> None:
+        self.job_place, self.load, self.route = job_place, load, route
+        self.folder = jobs.job_folder(job_place.path, load.action)
+
+    async def run(self, told: Callable[[bytes], None], detached: Callable[[], bool]) -> dict[str, Reading]:
+        """Move, and return what was read of what arrived. Raises ActionFailed, SafetyRefusal, HostUnreachable."""
+        raise NotImplementedError
+
+    async def put_away(self) -> None:
+        """Remove the job once nobody needs to know of it."""
+        with suppress(ActionFailed, HostUnreachable):
+            await jobs.remove(self.job_place.link, self.folder)
+
+    async def _carry_out(
+        self, job: JobSpec, told: Callable[[bytes], None], detached: Callable[[], bool]
+    ) -> None:
+        try:
+            await carry_out(self.job_place, job, told, detached)
+        except JobEnded as ended:
+            if ended.code <= 100:
+                raise
+            code = {199: 255, 198: 127}.get(ended.code, ended.code - 100)
+            said = await jobs.output(self.job_place.link, self.folder, "err")
+            raise _copy_failure(self.job_place.host, code, said) from None
+
+
+class Pull(Transfer):
+    """The target's own job pulls and digests what arrives."""
+
+    def __init__(
+        self, target: Place, writer: Writer, load: Load, route: Route, way: list[str], nice: bool = True
+    ) -> None:
+        super().__init__(target, load, route)
+        self._writer, self._way, self._nice = writer, way, nice
+
+    async def run(self, told: Callable[[bytes], None], detached: Callable[[], bool]) -> dict[str, Reading]:
+        place, load = self.job_place, self.load
+        job = JobSpec(
+            id=load.action,
+            folder=self.folder,
+            script=shell.script("fence", "stage", "copy"),
+            args=(
+                shell.script("batch"),
+                place.path,
+                place.volume,
+                *self._writer.args,
+                load.action,
+                str(load.total),
+                str(load.reserve),
+                self.folder,
+                *self._way,
+            ),
+            files=load.lists(),
+            spec={"verb": load.verb, "title": load.title, "total": load.total},
+            nice=self._nice,
+        )
+        await self._carry_out(job, told, detached)
+        return parse_readings(await jobs.output(place.link, self.folder))
+
+
+class Push(Transfer):
+    """A local source's job pushes; the target is asked afterwards what arrived."""
+
+    def __init__(
+        self, source: Place, target: Place, writer: Writer, load: Load, route: Route, way: list[str]
+    ) -> None:
+        super().__init__(source, load, route)
+        self._target, self._writer, self._way = target, writer, way
+
+    async def run(self, told: Callable[[bytes], None], detached: Callable[[], bool]) -> dict[str, Reading]:
+        source, target, load = self.job_place, self._target, self.load
+        await shell.run(
+            target.link,
+            ("fence", "stage", "await"),
+            [
+                target.path,
+                target.volume,
+                *self._writer.args,
+                load.action,
+                str(load.total),
+                str(load.reserve),
+            ],
+        )
+        job = JobSpec(
+            id=load.action,
+            folder=self.folder,
+            script=shell.script("fence", "stage", "push"),
+            args=(source.path, source.volume, self.folder, *self._way[1:]),
+            files=load.lists(),
+            spec={"verb": "Push", "title": load.title, "total": load.total},
+        )
+        await self._carry_out(job, told, detached)
+        told(b"digesting")
+        lists = ReadingLists.of(list(load.files.items()))
+        done = await shell.run(
+            target.link,
+            ("fence", "arrived"),
+            [shell.script("batch"), target.path, target.volume, load.action, str(len(lists.large))],
+            stdin=lists.large + lists.small,
+            within=None,
+        )
+        return parse_readings(done.stdout)
+
+
+@asynccontextmanager
+async def transfer_between(
+    routing: Routing, rsyncs: Rsyncs, writer: Writer, target: Place, source: Place, load: Load
+) -> AsyncIterator[Transfer]:
+    """The way for a load; a relay stands as long as the context.
+
+    Raises ActionFailed (RsyncMissing and what routes raise), HostUnreachable.
+    """
+    async with routing.open(target.host, source.host, source.path) as route:
+        runner = source if route.runner == source.host and route.runner != target.host else target
+        folder = jobs.job_folder(runner.path, load.action)
+        tool = await rsyncs.of(runner.link)
+        if tool is None:
+            if route.kind != "local":
+                raise ActionFailed(f"{runner.host} has no rsync: {INSTALL}", reason="RsyncMissing")
+            yield Pull(target, writer, load, route, ["cp", source.path])
+            return
+        into = f"{target.path.rstrip('/')}/.telarchy/staging/{load.action}"
+        argv = route.argv(tool, files_from=f"{folder}/files", into=into, bandwidth=load.bandwidth)
+        way = ["rsync", *tuned(argv)]
+        try:
+            if runner is source:
+                yield Push(source, target, writer, load, route, way)
+            else:
+                yield Pull(target, writer, load, route, way)
+        except ActionFailed as failure:
+            if failure.reason in ("ConnectionLost", "RsyncMissing", "AuthenticationFailed"):
+                routing.forget(target.host, source.host)
+                rsyncs.forget(runner.host)
+            raise
+
+
+def tuned(argv: list[str]) -> list[str]:
+    """An rsync command for a staging folder."""
+    kept = [word for word in argv if word != "--fsync" and not word.startswith("--partial-dir=")]
+    return [kept[0], "--inplace", *kept[1:]]
+
+
+def _copy_failure(host: str, code: int, said: bytes) -> ActionFailed:
+    """rsync's failure in custody's words: what keeps a resumable partial is always worth another try."""
+    failure = rsync.failure(code, said)
+    if failure.reason == "DiskFull":
+        return ActionFailed(
+            f"{host}: the disk is full; what arrived stays and is gone on from", reason="NoSpace"
+        )
+    if failure.reason == "RsyncMissing":
+        return ActionFailed(f"{host}: {failure}: {INSTALL}", reason="RsyncMissing")
+    return ActionFailed(f"{host}: {failure}", reason=failure.reason, transient=failure.transient)

@@ -1,0 +1,129 @@
+"""Verify: read every file of a copy where it lies and compare with what was recorded.
+
+Runs as a job on the holder, so that it goes on when the controller does not. What an interrupted run had read
+is taken over, and only the rest is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from telarchy.core.capability import Report
+from telarchy.core.observation import Progress
+from telarchy.custody import shell
+from telarchy.custody.actions import Verify
+from telarchy.custody.digests import (
+    Reading,
+    ReadingLists,
+    Verdict,
+    in_title,
+    judge,
+    parse_readings,
+    require_all,
+)
+from telarchy.custody.manifest import Manifest
+from telarchy.custody.survey import Place, survey
+from telarchy.custody.workbench import Workbench
+from telarchy.custody.working import carry_out
+from telarchy.errors import ActionFailed, TelarchyError
+from telarchy.links import jobs
+from telarchy.links.jobs import JobSpec, JobState
+
+LEFT_OVER_SECONDS = 24 * 3600.0  # older readings are not taken over
+
+
+async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
+    """Read a copy again and record what was found.
+
+    A damaged file is not a failure of this action but its result. Raises ActionFailed (Changed when files moved
+    under the reading, VolumeGone…), HostUnreachable, SafetyRefusal.
+    """
+    bench.writer()
+    place = await bench.place_to_change(action)
+    report(Progress("looking", 0, action.bytes))
+    now = await survey(place, action.title)
+    recorded = bench.note_title(action.volume, action.title, now.manifest)
+    if now.kind == "none":
+        raise ActionFailed(f"{action.title!r} is no longer on {place.host}", reason="Changed")
+    folder = jobs.job_folder(place.path, action.id)
+    begun, readings, running = await _left_over(bench, place, action, recorded)
+    whole = judge(action.title, recorded, readings)
+    record(bench, action.volume, action.title, whole, begun)
+    rest = recorded if running else _without(recorded, action.title, readings)
+    if rest:
+        if not running:
+            begun = bench.clock.now()
+        job = _job(action, place, folder, rest, begun, total=sum(one.size for one in recorded))
+        report(Progress("reading", action.bytes - sum(one.size for one in rest), action.bytes))
+        failure: TelarchyError | None = None
+        try:
+            await carry_out(place, job, lambda _: None, bench.detached)
+        except TelarchyError as trouble:
+            failure = trouble
+        # What was read until now counts, however it ended; the rest is read next time.
+        with suppress(*((TelarchyError,) if failure else ())):
+            readings |= parse_readings(await jobs.output(place.link, folder))
+        whole = judge(action.title, recorded, readings)
+        record(bench, action.volume, action.title, whole, begun)
+        if failure is not None:
+            raise failure
+    with suppress(ActionFailed):
+        await jobs.remove(place.link, folder)
+    unread = [one.path for one in _without(recorded, action.title, readings)]
+    if whole.changed or unread:
+        bench.rescan(action.volume)
+    whole.changed.update(unread)
+    require_all(action.title, whole, place.host)
+    return whole
+
+
+def record(bench: Workbench, volume: str, title: str, verdict: Verdict, at: float) -> None:
+    """Put a verdict into the catalogue. `at`: when the reading began."""
+    if verdict.good or verdict.damaged:
+        bench.catalogue.record_digests(volume, title, verdict.good, verdict.damaged, at)
+        bench.save()
+
+
+async def _left_over(
+    bench: Workbench, place: Place, action: Verify, recorded: Manifest
+) -> tuple[float, dict[str, Reading], bool]:
+    """What an earlier run of the same action left: when it began, what it read of the files as they are now,
+    and whether it still runs."""
+    folder = jobs.job_folder(place.path, action.id)
+    found = next(
+        (one for one in await jobs.status(place.link, folder.rsplit("/", 1)[0]) if one.id == action.id), None
+    )
+    begun = found.spec.get("begun") if found is not None else None
+    if found is None or not isinstance(begun, float | int):
+        return bench.clock.now(), {}, False
+    if found.state is JobState.RUNNING:
+        return float(begun), {}, True
+    if not 0 <= bench.clock.now() - begun < LEFT_OVER_SECONDS:
+        await jobs.remove(place.link, folder)
+        return bench.clock.now(), {}, False
+    readings = parse_readings(await jobs.output(place.link, folder))
+    now = {in_title(action.title, one.path): (one.size, one.mtime_ns) for one in recorded}
+    true = {
+        path: one
+        for path, one in readings.items()
+        if one.sha256 and now.get(path) == (one.size, one.mtime_ns)
+    }
+    await jobs.remove(place.link, folder)
+    return float(begun), true, False
+
+
+def _without(recorded: Manifest, title: str, readings: Mapping[str, Reading]) -> Manifest:
+    return tuple(one for one in recorded if in_title(title, one.path) not in readings)
+
+
+def _job(action: Verify, place: Place, folder: str, rest: Manifest, begun: float, *, total: int) -> JobSpec:
+    lists = ReadingLists.of([(in_title(action.title, one.path), one.size) for one in rest])
+    return JobSpec(
+        id=action.id,
+        folder=folder,
+        script=shell.script("fence", "verify"),
+        args=(shell.script("batch"), place.path, place.volume, folder),
+        files={"large": lists.large, "small": lists.small},
+        spec={"verb": action.verb, "title": action.title, "total": total, "begun": begun},
+    )

@@ -1,0 +1,95 @@
+"""Which volume stands where: what was found at the roots, weighed against what is known. Pure.
+
+The id in a sentinel is the volume; a root is only where it was seen. A root remembers the id that belongs to it,
+so that an empty folder under an unmounted disk is never taken for the disk.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from telarchy.custody.evidence import VolumeState
+from telarchy.custody.looking import RootLook
+
+RootKey = tuple[str, str]  # host, root
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a root is found to be. `id` is the one that belongs there and may be used as the volume's key."""
+
+    state: VolumeState
+    id: str = ""
+    found: str = ""
+    message: str = ""
+
+
+def settle(known: Mapping[RootKey, str], looks: Mapping[RootKey, RootLook | None]) -> dict[RootKey, Standing]:
+    """The state of every root in `looks` (None: nobody could look). `known`: ids by root, "" for none.
+
+    Each id is given to one root at most, so that ids can be keys.
+    """
+    found: dict[str, list[RootKey]] = defaultdict(list)
+    for key, look in looks.items():
+        if look is not None and look.id:
+            found[look.id].append(key)
+    standings = {key: _one(known.get(key, ""), look) for key, look in looks.items()}
+    for volume_id, places in found.items():
+        if len(places) > 1:
+            _conflict(volume_id, sorted(places), known, standings)
+            continue
+        [place] = places
+        if standings[place].id != volume_id:
+            continue  # another volume belongs there: WrongId
+        for other, standing in standings.items():
+            if other != place and standing.id == volume_id:
+                # The disk was moved, or its copy was: the place where it is seen has it.
+                where = f"{place[0]}/{place[1]}"
+                state = VolumeState.UNKNOWN if looks[other] is None else VolumeState.MISSING
+                standings[other] = Standing(
+                    state, "", "", f"its volume {volume_id[:8]} is now seen at {where}"
+                )
+    return standings
+
+
+def _one(known: str, look: RootLook | None) -> Standing:
+    if look is None:
+        return Standing(VolumeState.UNKNOWN, known)
+    if look.exists != "folder":
+        what = f"{look.path} is not a folder" if look.exists else f"there is no folder {look.path}"
+        return Standing(VolumeState.MISSING, known, "", what)
+    if not look.readable:
+        return Standing(VolumeState.UNKNOWN, known, "", f"{look.path} may not be read")
+    if not look.id:
+        if known:
+            return Standing(
+                VolumeState.MISSING, known, "", f"no sentinel of volume {known[:8]}: is the disk mounted?"
+            )
+        return Standing(VolumeState.NEW)
+    if known and look.id != known:
+        return Standing(
+            VolumeState.WRONG_ID, known, look.id, f"volume {look.id[:8]} stands there instead of {known[:8]}"
+        )
+    if not look.writable:
+        return Standing(VolumeState.READ_ONLY, look.id, "", f"{look.path} cannot be written to")
+    return Standing(VolumeState.MOUNTED, look.id)
+
+
+def _conflict(
+    volume_id: str,
+    places: list[RootKey],
+    known: Mapping[RootKey, str],
+    standings: dict[RootKey, Standing],
+) -> None:
+    shown = ", ".join(f"{host}/{root}" for host, root in places)
+    message = f"volume {volume_id[:8]} is seen in more than one place: {shown}"
+    owner = next((place for place in places if known.get(place) == volume_id), places[0])
+    for place in places:
+        standings[place] = Standing(
+            VolumeState.CONFLICT, volume_id if place == owner else "", volume_id, message
+        )
+    for other, standing in standings.items():
+        if other not in places and standing.id == volume_id:
+            standings[other] = Standing(standing.state, "", "", message)

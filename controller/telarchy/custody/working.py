@@ -1,0 +1,67 @@
+"""Jobs on hosts, from custody's side: start or attach, follow, and say what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from telarchy.custody import shell
+from telarchy.custody.survey import Place
+from telarchy.errors import ActionFailed, HostUnreachable, TelarchyError
+from telarchy.links import jobs
+from telarchy.links.jobs import JobReport, JobSpec, JobState
+
+
+class JobEnded(ActionFailed):
+    """A job ended with an exit code that is not one of custody's own. `code` is it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+async def carry_out(
+    place: Place, job: JobSpec, told: Callable[[bytes], None], detached: Callable[[], bool]
+) -> None:
+    """Run a job to its good end, or attach to the one of the same id that runs or has ended.
+
+    `told` gets each new last line of its progress. When this task is cancelled the job is stopped, unless
+    `detached()`: then it goes on and the next controller attaches. Raises what the job's exit code stands for.
+    """
+    try:
+        started = await jobs.start(place.link, job)
+        ended = await _follow(place, job.folder, told)
+        if not started and not ended.ok:
+            # What an earlier try came to says nothing about this one.
+            await jobs.start(place.link, job, restart=True)
+            ended = await _follow(place, job.folder, told)
+    except asyncio.CancelledError:
+        if not detached():
+            stopping = asyncio.ensure_future(jobs.cancel(place.link, job.folder))
+            with suppress(ActionFailed, HostUnreachable, TimeoutError):
+                await asyncio.shield(stopping)
+        raise
+    if not ended.ok:
+        raise await _failure(place, job.folder, ended)
+
+
+async def _follow(place: Place, folder: str, told: Callable[[bytes], None]) -> JobReport:
+    ended = JobReport(JobState.LOST)
+    async for ended in jobs.follow(place.link, folder):
+        if ended.progress:
+            told(ended.progress)
+    return ended
+
+
+async def _failure(place: Place, folder: str, ended: JobReport) -> TelarchyError:
+    if ended.state is JobState.LOST or ended.code is None:
+        return ActionFailed(
+            f"{place.host}: the job stopped without a word (killed, or the machine lost power); the next try goes "
+            "on from what is there",
+            reason="JobLost",
+        )
+    said = await jobs.complaint(place.link, folder)
+    if ended.code < shell.FENCED or ended.code > shell.FAILED:
+        return JobEnded(f"{place.host}: {said or f'the job ended with {ended.code}'}", ended.code)
+    return shell.failure(ended.code, said or f"the job ended with {ended.code}", place.host)
