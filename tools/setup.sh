@@ -23,8 +23,16 @@ apt() {
         stop "this needs $*: run \`apt-get install $*\` as root, then try again"
     fi
     say "installing $*"
-    $as_root apt-get update -qq
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    log="$(mktemp)"
+    {
+        $as_root apt-get update -qq &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    } >"$log" 2>&1 || {
+        cat "$log" >&2
+        rm -f "$log"
+        stop "$* could not be installed; the reason is above"
+    }
+    rm -f "$log"
 }
 
 # The newest of the usual names that is Python 3.11 or later, or nothing.
