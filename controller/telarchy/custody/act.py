@@ -103,10 +103,7 @@ def forget(bench: Workbench, action: Forget) -> None:
     holders = [key for key in bench.volumes if bench.catalogue.manifest(key, action.title)]
     if holders:
         raise SafetyRefusal("last-copy", f"{action.title!r} is on {holders[0]} after all")
-    strike = getattr(bench.catalogue, "forget", None)
-    if strike is None:
-        raise ActionFailed("the catalogue cannot forget titles yet", reason="NotSupported", transient=False)
-    strike(action.title)
+    bench.catalogue.forget(action.title)
     bench.save()
 
 

@@ -256,6 +256,13 @@ class Catalogue:
         self.unsaved |= {old, new}
         self._reshape()
 
+    def forget(self, title: str) -> None:
+        """A person gave a title up that no volume holds. It is remembered again as soon as one does."""
+        number = self.names.find(title)
+        if number is not None and not self.holders(number):
+            self.names.forgotten.add(number)
+            self._moved([number])
+
     def replace_volume(self, volume: str, titles: Mapping[str, Manifest], now: float) -> set[str]:
         """A full scan of a volume. Digests of unchanged files are kept. Returns the titles that changed."""
         self.add_volume(volume)
@@ -321,9 +328,14 @@ class Catalogue:
             return
         self.holdings[volume] = self.holdings[volume].with_rows(rows)
         self.unsaved.add(volume)
-        self.version += 1
-        self._changes.extend((self.version, title) for title in rows)
+        # Whatever was given up and is seen again is on the record again.
+        self.names.forgotten.difference_update(title for title, row in rows.items() if row is not None)
+        self._moved(rows)
         self._refresh_irregular(rows)
+
+    def _moved(self, titles: Iterable[int]) -> None:
+        self.version += 1
+        self._changes.extend((self.version, title) for title in titles)
 
     def _reshape(self) -> None:
         self.shape += 1

@@ -93,8 +93,10 @@ class CatalogueFile:
         holdings = {}
         for key, titles, columns in self._connection.execute("SELECT key, titles, columns FROM volume"):
             holdings[key] = _unpack(key, titles, columns)
+        names = TitleNames(chunks, marks, sets)
+        names.forgotten.update(json.loads(meta["forgotten"]) if "forgotten" in meta else [])
         return Catalogue(
-            names=TitleNames(chunks, marks, sets),
+            names=names,
             holdings=holdings,
             manifests=ManifestTable(self._connection),
             patterns=TitlePatterns(patterns["select"], patterns["exclude"]),
@@ -125,6 +127,7 @@ class CatalogueFile:
         for key, value in (
             ("marks", zlib.compress(names.marks.tobytes(), 1)),
             ("mark_sets", json.dumps([sorted(one) for one in names.mark_sets])),
+            ("forgotten", json.dumps(sorted(names.forgotten))),
             ("patterns", json.dumps({"select": select, "exclude": exclude})),
             ("irregular", json.dumps(sorted(catalogue.irregular))),
         ):
