@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "validate": ("validate", "validate", "Check manifests; all problems at once, each at its place."),
     "plan": ("plan", "plan", "Show what `run` would do, and touch nothing."),
     "run": ("run", "run", "Keep the fleet as declared."),
+    "operator": ("operator", "operator", "Keep the fleets of a Kubernetes cluster."),
     "get": ("get", "get", "List resources."),
     "describe": ("describe", "describe", "Show all that is known of a resource."),
     "events": ("events", "events", "Show what happened."),

@@ -268,6 +268,11 @@ class ResourceStatus(Status):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = Field(default=(), description="Ready, Reconciling, Stalled, and what else is worth knowing.")
+    last_handled_reconcile_at: str = Field(
+        default="",
+        max_length=256,
+        description="The last `telarchy.dev/reconcile-at` that was acted on (Kubernetes only).",
+    )
 
 
 class Resource(Model):

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+LONGEST_PENALTY_SECONDS = 30.0
+
 
 class TokenBucket:
     """`rate` tokens a second, at most `burst` saved up. The first `burst` takers do not wait."""
@@ -23,3 +25,10 @@ class TokenBucket:
         self._at = now
         if self._tokens < 0:
             await asyncio.sleep(-self._tokens / self.rate)
+
+    def penalise(self, seconds: float) -> None:
+        """The server asked for a pause: everybody waits about so much longer."""
+        now = self._clock()
+        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        self._tokens = max(min(self._tokens, 0.0) - seconds * self.rate, -LONGEST_PENALTY_SECONDS * self.rate)
+        self._at = now

@@ -1,0 +1,227 @@
+"""All fleets of an operator, and kopf around them.
+
+kopf does what is tedious and well understood: it logs in, lists, watches, resumes broken watches, notices bookmarks
+and silence. It is told to do nothing else: no scanning, no peering, no posting, no patches, no finalizers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from telarchy.errors import ConfigError
+from telarchy.resources.meta import GROUP, VERSION, Ref
+from telarchy.resources.registry import KINDS
+from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collection
+from telarchy.runtime.kubernetes.fleet import ClusterFleet, FleetOptions
+from telarchy.runtime.kubernetes.health import HealthServer
+from telarchy.runtime.kubernetes.listing import RELIST_SECONDS, Listings
+from telarchy.runtime.kubernetes.objects import ref_of
+from telarchy.runtime.kubernetes.rates import TokenBucket
+from telarchy.runtime.kubernetes.statuses import BURST, WRITES_PER_SECOND
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 20.0  # how long fleets have to finish; terminationGracePeriodSeconds must be longer
+KINDS_PAUSE_SECONDS = 5.0
+
+Login = Callable[[], kopf.ConnectionInfo]
+
+
+@dataclass(frozen=True)
+class OperatorOptions:
+    """What `telarchy operator` was asked.
+
+    namespaces:  the fleets to act on; () means every namespace
+    liveness:    `http://host:port/path` to answer probes at, with `/metrics` beside it; "" for none
+    """
+
+    fleets: FleetOptions
+    namespaces: tuple[str, ...] = ()
+    liveness: str = ""
+    relist: float = RELIST_SECONDS
+
+
+class Operator:
+    """The fleets by namespace. All methods are called on one event loop."""
+
+    def __init__(self, cluster: Cluster, options: OperatorOptions) -> None:
+        self.fleets: dict[str, ClusterFleet] = {}
+        self.cluster, self.options = cluster, options
+        self.failure: BaseException | None = None
+        self.stopped = asyncio.Event()
+        self._rate = TokenBucket(WRITES_PER_SECOND, BURST)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.listings = self._listings(options.namespaces)
+
+    def _listings(self, namespaces: Sequence[str]) -> Listings:
+        return Listings(
+            self.cluster,
+            list(KINDS.values()),
+            list(namespaces) or None,
+            self,
+            self._listed,
+            every=self.options.relist,
+        )
+
+    # --- what the watch and the lists tell ---------------------------------------------------------------------
+
+    def feed(self, event: str | None, body: Mapping[str, Any]) -> None:
+        """One event of the watch; `event` is None for what was there when watching began."""
+        ref = ref_of(body)
+        if event == "DELETED":
+            if (fleet := self.fleets.get(ref.namespace)) is not None:
+                fleet.drop(ref, str(body["metadata"].get("uid", "")))
+            return
+        self._fleet(ref.namespace).take(body)
+
+    def known(self, kind: str, namespace: str | None) -> dict[Ref, tuple[str, int]]:
+        fleets = self.fleets.values() if namespace is None else filter(None, [self.fleets.get(namespace)])
+        return {
+            one.ref: (one.uid, one.generation)
+            for fleet in fleets
+            for one in fleet.objects
+            if one.ref.kind == kind
+        }
+
+    def missing(self, ref: Ref, uid: str) -> None:
+        if (fleet := self.fleets.get(ref.namespace)) is not None:
+            fleet.drop(ref, uid)
+
+    def _listed(self, namespace: str | None) -> None:
+        for fleet in self.fleets.values():
+            if namespace is None or fleet.namespace == namespace:
+                fleet.listed()
+
+    def _fleet(self, namespace: str) -> ClusterFleet:
+        fleet = self.fleets.get(namespace)
+        if fleet is None:
+            fleet = self.fleets[namespace] = ClusterFleet(
+                self.cluster, namespace, self.options.fleets, self._rate
+            )
+            if self.listings.complete(namespace):
+                fleet.listed()
+            self._spawn(f"fleet {namespace}", fleet.run())
+        return fleet
+
+    # --- its life ----------------------------------------------------------------------------------------------
+
+    async def reachable(self) -> tuple[str, ...]:
+        """Wait until the kinds are there. Returns the namespaces that may be read, of those that were named.
+
+        Raises ConfigError when none of them may."""
+        named: Sequence[str | None] = self.options.namespaces or [None]
+        while True:
+            refused: dict[str | None, str] = {}
+            missing = set()
+            for kind in KINDS.values():
+                for namespace in named:
+                    try:
+                        await self.cluster.request(
+                            "GET", Collection.of(kind, namespace).path, params={"limit": "1"}
+                        )
+                    except ClusterError as error:
+                        if error.status == 404:
+                            missing.add(f"{kind.plural}.{GROUP}")
+                        elif error.status == 403:
+                            refused.setdefault(namespace, str(error))
+                        elif not error.transient:
+                            raise
+                        else:
+                            missing.add(str(error))
+            if not missing:
+                break
+            log.warning("waiting for %s (kubectl apply --server-side -f crds/)", ", ".join(sorted(missing)))
+            await asyncio.sleep(KINDS_PAUSE_SECONDS)
+        for namespace, why in refused.items():
+            log.error("%s is left out: %s", namespace or "the cluster", why)
+        if len(refused) == len(named):
+            raise ConfigError(f"nothing may be read with these rights: {next(iter(refused.values()))}")
+        return tuple(one for one in named if one is not None and one not in refused)
+
+    def start(self) -> None:
+        """Begin to list. Fleets begin when the watch tells of their first object."""
+        self._spawn("lists", self.listings.run())
+
+    async def stop(self) -> None:
+        """Let every fleet finish. Jobs on hosts go on, and are found again."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=STOP_SECONDS)
+
+    def _spawn(self, name: str, work: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks[name] = task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """None of them ends by itself."""
+        if not task.cancelled() and self.failure is None:
+            self.failure = task.exception() or RuntimeError(f"{task.get_name()} ended")
+            self.stopped.set()
+
+
+async def run_operator(login: Login, options: OperatorOptions) -> None:
+    """Run until SIGTERM or SIGINT. Raises TelarchyError when it cannot, or what went wrong inside."""
+    async with Cluster(login) as cluster:
+        operator = Operator(cluster, options)
+        async with HealthServer(operator, options.liveness):
+            namespaces = await operator.reachable()
+            operator.listings = operator._listings(namespaces)
+            await _watch(operator, login, namespaces)
+        if operator.failure is not None:
+            raise operator.failure
+
+
+async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) -> None:
+    registry = kopf.OperatorRegistry()
+
+    # The engine lives in tasks that begin and end with kopf's own: kopf cancels whatever began after it.
+    async def started(**_: Any) -> None:
+        operator.start()
+
+    async def stopping(**_: Any) -> None:
+        await operator.stop()
+
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return login()
+
+    async def seen(event: Mapping[str, Any], **_: Any) -> None:
+        operator.feed(event["type"], event["object"])
+
+    kopf.on.startup(registry=registry)(started)
+    kopf.on.cleanup(registry=registry)(stopping)
+    kopf.on.login(registry=registry)(log_in)
+    for kind in KINDS.values():
+        kopf.on.event(GROUP, VERSION, kind.plural, id=f"seen-{kind.plural}", registry=registry)(seen)
+    await kopf.operator(
+        registry=registry,
+        settings=watch_settings(),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        standalone=True,
+        stop_flag=operator.stopped,
+    )
+
+
+def watch_settings() -> kopf.OperatorSettings:
+    """kopf with everything off but the watching."""
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # no list and watch of CRDs and namespaces: fewer rights are needed
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.persistence.finalizer = f"{GROUP}/cleanup"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled")
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.watching.server_timeout = 600
+    settings.queueing.exit_timeout = 1.0
+    settings.process.ultimate_exiting_timeout = STOP_SECONDS + 10
+    return settings

@@ -1,0 +1,167 @@
+"""Writing statuses: only what changed, the newest only, at a bounded rate, until it is there.
+
+By server-side apply: conditions are merged by their type and other writers' conditions stay; a field that we no
+longer report is taken out, which a merge patch could only do by naming it; and no write can conflict with a person's
+edit, since it carries no resourceVersion and touches `/status` alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from telarchy.resources.meta import API_VERSION, Ref
+from telarchy.resources.registry import KINDS
+from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collection, backoff
+from telarchy.runtime.kubernetes.rates import TokenBucket
+
+log = logging.getLogger(__name__)
+
+WRITES_PER_SECOND = 20.0
+BURST = 100
+IN_FLIGHT = 4
+FLUSH_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 60.0
+
+Status = Mapping[str, Any]
+
+
+class StatusWriter:
+    """A queue of statuses, at most one per object.
+
+    gone:      called with an object that is not there any more
+    written:   how many writes succeeded; refused: how many the API server will never take
+    """
+
+    def __init__(self, cluster: Cluster, rate: TokenBucket, gone: Callable[[Ref], None]) -> None:
+        self._cluster, self._rate, self._gone = cluster, rate, gone
+        self._waiting: dict[Ref, Status] = {}
+        self._due: list[tuple[float, int, Ref]] = []  # loop time at which to try
+        self._count = 0
+        self._tries: dict[Ref, int] = {}
+        self._after: dict[Ref, float | None] = {}
+        self._busy: set[Ref] = set()
+        self._some = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.written = self.refused = self.retried = 0
+
+    @property
+    def depth(self) -> int:
+        """How many objects have a status that is not written yet."""
+        return len(self._waiting.keys() | self._busy)
+
+    def put(self, ref: Ref, status: Status) -> None:
+        """Write this, instead of whatever waited for the same object."""
+        known = ref in self._waiting
+        self._waiting[ref] = status
+        self._idle.clear()
+        if not known and ref not in self._busy:
+            self._tries.pop(ref, None)
+            self._schedule(ref, 0.0)
+
+    def forget(self, ref: Ref) -> None:
+        self._waiting.pop(ref, None)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self.depth:
+            self._idle.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for number in range(IN_FLIGHT):
+                group.create_task(self._work(), name=f"status writer {number}")
+
+    async def flush(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Give what waits a last chance."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+
+    def _schedule(self, ref: Ref, delay: float) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (asyncio.get_running_loop().time() + delay, self._count, ref))
+        self._some.set()
+
+    async def _work(self) -> None:
+        while True:
+            ref = await self._next()
+            status = self._waiting.pop(ref, None)
+            if status is None:
+                continue
+            self._busy.add(ref)
+            try:
+                await self._rate.take()
+                # a newer one may have come while we waited for our turn
+                await self._write(ref, self._waiting.pop(ref, status))
+            finally:
+                self._busy.discard(ref)
+                if ref in self._waiting:
+                    self._schedule(ref, self._delay(ref) if ref in self._tries else 0.0)
+                self._rest()
+
+    async def _next(self) -> Ref:
+        while True:
+            now = asyncio.get_running_loop().time()
+            if self._due and self._due[0][0] <= now:
+                return heapq.heappop(self._due)[2]
+            self._some.clear()
+            try:
+                await asyncio.wait_for(self._some.wait(), self._due[0][0] - now if self._due else None)
+            except TimeoutError:
+                pass
+
+    async def _write(self, ref: Ref, status: Status) -> None:
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": ref.kind,
+            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "status": without_nulls(status),
+        }
+        path = Collection.of(KINDS[ref.kind], ref.namespace).item(ref.name, "status")
+        try:
+            await self._cluster.apply(path, body, attempts=1)
+        except ClusterError as error:
+            self._failed(ref, status, error)
+        else:
+            self.written += 1
+            self._tries.pop(ref, None)
+
+    def _failed(self, ref: Ref, status: Status, error: ClusterError) -> None:
+        if error.status == 404:
+            self._tries.pop(ref, None)
+            self._gone(ref)
+            return
+        if not error.transient and error.status != 403:  # rights may be granted later
+            self.refused += 1
+            self._tries.pop(ref, None)
+            log.error("the status of %s cannot be written: %s", ref, error)
+            return
+        self.retried += 1
+        if error.status == 429:
+            self._rate.penalise(error.retry_after or 1.0)
+        tries = self._tries[ref] = self._tries.get(ref, 0) + 1
+        if tries in (5, 50):
+            log.warning("the status of %s is not written after %d tries: %s", ref, tries, error)
+        self._after[ref] = error.retry_after
+        self._waiting.setdefault(ref, status)
+
+    def _delay(self, ref: Ref) -> float:
+        return min(
+            backoff(max(1, self._tries.get(ref, 1)), self._after.pop(ref, None)), LONGEST_BACKOFF_SECONDS
+        )
+
+
+def without_nulls(value: Any) -> Any:
+    """`None` means "not reported" to us, and "take it out" or "refused" to the API server."""
+    if isinstance(value, Mapping):
+        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, (list, tuple)):
+        return [without_nulls(inner) for inner in value]
+    return value
