@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 
 def stable_id(*parts: object) -> str:
     """16 hex digits of BLAKE2b over the parts; the same on every machine and in every process."""
-    digest = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        raw = str(part).encode("utf-8", "surrogateescape")
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    return digest.hexdigest()
+    raw = [str(part).encode("utf-8", "surrogateescape") for part in parts]
+    told = b"".join(len(one).to_bytes(4, "big") + one for one in raw)
+    return hashlib.blake2b(told, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +37,7 @@ class Action:
     def identity(self) -> tuple[object, ...]:
         raise NotImplementedError
 
-    @property
+    @cached_property
     def id(self) -> str:
         return stable_id(self.capability, self.verb, *self.identity())
 

@@ -57,6 +57,7 @@ class FloorCount:
     keys: npt.NDArray[np.uint64]
     surplus: set[int] = field(default_factory=set)
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(TitleState), np.int64))
+    copies_wanted: int = 0
     bytes_to_move: int = 0
 
     def with_state(self, state: TitleState, most: int) -> list[int]:
@@ -200,6 +201,7 @@ class Census:
         count = FloorCount(terms, member, state, need, ids[by_urgency], keys[by_urgency])
         for one in TitleState:
             count.counts[one] = np.count_nonzero(member & (state == one))
+        count.copies_wanted = int(need[ids].sum())
         count.bytes_to_move = int(np.dot(need[ids].astype(np.int64), self.size[ids]))
         if terms.max_copies is not None:
             count.surplus = set(np.flatnonzero(member & (live > terms.max_copies)).tolist())
@@ -227,6 +229,7 @@ class Census:
                 continue
             need = int(floor.need[title])
             floor.counts[floor.state[title]] -= 1
+            floor.copies_wanted -= need
             floor.bytes_to_move -= need * int(self.size[title])
             floor.surplus.discard(title)
             floor.need[title] = 0
@@ -254,6 +257,7 @@ class Census:
             floor.state[title] = weighed.state
             floor.need[title] = weighed.need
             floor.counts[weighed.state] += 1
+            floor.copies_wanted += weighed.need
             floor.bytes_to_move += weighed.need * view.bytes
             if weighed.surplus:
                 floor.surplus.add(title)

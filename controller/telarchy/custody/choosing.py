@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from telarchy.core.action import stable_id
 from telarchy.core.hosts import HostState
@@ -17,16 +18,18 @@ from telarchy.custody.evidence import CustodySeen, JobSeen
 from telarchy.custody.healing import gave_up, heals_in_place
 from telarchy.custody.placement import (
     Ledger,
+    Placing,
     Target,
     choose_source,
     needed_bytes,
-    rank_targets,
     running_copies,
     spoken,
 )
 from telarchy.custody.terms import FloorTerms, Terms
-from telarchy.custody.weighing import Standing, TitleView, Weighing, Weight, view_of, weigh
+from telarchy.custody.weighing import Standing, TitleView, Weighing, Weight
 from telarchy.custody.windows import in_window
+
+NO_SOURCE = "no live host has a good copy to give"
 
 FloorInput = tuple[FloorCount, Mapping[str, Standing]]
 
@@ -78,6 +81,7 @@ class Choosing:
         self.ledger, self.inputs, self.now, self.not_now = ledger, inputs, now, not_now
         self.open_window, self.opens_at = in_window(terms.fleet.transfers.windows, now)
         self.under_way = running_copies(seen)
+        self.given_up = frozenset(key for key, attempt in seen.attempts.items() if gave_up(attempt))
         self.jobs: dict[str, list[tuple[str, JobSeen]]] = {}  # by title: volume, copy job
         for key, volume in sorted(custody.volumes.items()):
             for job in volume.jobs:
@@ -116,9 +120,9 @@ class Choosing:
         first = len(plan.steps)
         promised: list[Target] = []  # what this plan gives the title, over all floors that want it
         for index in self.order:
-            count, standings = self.inputs[index]
+            count, _ = self.inputs[index]
             if count.terms.acts and title < len(count.member) and count.member[title]:
-                self._plan_for(plan, index, title, name, standings, promised)
+                self._plan_for(plan, index, title, name, promised)
         mine = plan.steps[first:]
         if any(step.decision is Decision.START for step in mine):
             for index, (count, _) in enumerate(self.inputs):
@@ -133,12 +137,10 @@ class Choosing:
         index: int,
         title: int,
         name: str,
-        standings: Mapping[str, Standing],
         promised: list[Target],
     ) -> None:
         floor = self.inputs[index][0].terms
-        view = view_of(self.census.catalogue, title, standings)
-        weighed = weigh(view, floor)
+        view, weighed = self.census.verdict(index, title)
         short = _Short(view, weighed)
         for target in promised:
             if target.host.name in floor.allowed:
@@ -194,7 +196,7 @@ class Choosing:
         for steady in (True, False) if short.steady_lack >= max(short.lack, 1) else (False,):
             if not steady and short.lack <= 0:
                 break
-            targets, reasons = rank_targets(
+            placing = Placing(
                 view,
                 name,
                 floor,
@@ -204,10 +206,12 @@ class Choosing:
                 staged=self._staged(name),
                 shunned=self._shunned(view, name),
             )
-            for target in targets:
+            found = False
+            for target in placing.targets():
                 if choose_source(view, target, self.ledger) is not None:
                     return target, ""
-            why_not = why_not or _no_target(reasons, targets)
+                found = True
+            why_not = why_not or (NO_SOURCE if found else _no_target(placing.reasons()))
         return None, why_not
 
     def _staged(self, name: str) -> dict[str, int | None]:
@@ -220,12 +224,10 @@ class Choosing:
 
     def _shunned(self, view: TitleView, name: str) -> frozenset[str]:
         """Volumes that refused this title, or failed it again and again: another is tried before them."""
-        if not self.seen.attempts:
+        if not self.given_up:
             return frozenset()
         return frozenset(
-            key
-            for key in self.ledger.volumes
-            if gave_up(self.seen.attempts.get(copy_id(name, key, view.fingerprint)))
+            key for key in self.ledger.volumes if copy_id(name, key, view.fingerprint) in self.given_up
         )
 
     def _kept(
@@ -343,6 +345,7 @@ class _Short:
             self.steadily.add(domain)
 
 
+@lru_cache(maxsize=1 << 16)
 def copy_id(title: str, volume: str, fingerprint: str) -> str:
     """The id of the copy of this title to this volume, without making it."""
     return stable_id(Copy.capability, Copy.verb, title, volume, fingerprint)
@@ -360,9 +363,7 @@ def _not_yet(attempt: Attempt | None, now: float) -> Attempt | None:
     return attempt
 
 
-def _no_target(reasons: Counter[str], targets: Sequence[Target]) -> str:
-    if targets:
-        return "no live host has a good copy to give"
+def _no_target(reasons: Counter[str]) -> str:
     if reasons:
         return f"nowhere to put another copy: {spoken(reasons)}"
     return "nowhere to put another copy: every allowed host has one, or shares a failure domain with one that has"

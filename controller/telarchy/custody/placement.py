@@ -9,8 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from telarchy.core.observation import Observation
 from telarchy.core.words import format_bytes, listing
@@ -18,6 +23,7 @@ from telarchy.custody.actions import Copy, Verify
 from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.terms import FloorTerms, HostTerms, Terms
 from telarchy.custody.weighing import Holder, TitleView, Weight
+from telarchy.resources.meta import Ref
 
 
 @dataclass
@@ -31,6 +37,7 @@ class Ledger:
     outgoing: Counter[str] = field(default_factory=Counter)
     reading: Counter[str] = field(default_factory=Counter)
     moving: int = 0
+    _candidates: dict[tuple[Ref, bool], Candidates] = field(default_factory=dict)
 
     @classmethod
     def of(cls, terms: Terms, volumes: Mapping[str, VolumeSeen]) -> Ledger:
@@ -45,6 +52,20 @@ class Ledger:
     def room(self, volume: str) -> int:
         """Bytes that may still be promised on a volume; none where nobody could look."""
         return self.free.get(volume, 0)
+
+    def declared(self) -> Iterator[tuple[str, VolumeSeen, HostTerms]]:
+        """The volumes of declared hosts, by key."""
+        for key, volume in sorted(self.volumes.items()):
+            host = self.terms.hosts.get(volume.host)
+            if host is not None and (volume.host, volume.root) in self.terms.roots:
+                yield key, volume, host
+
+    def candidates(self, floor: FloorTerms, *, steady: bool) -> Candidates:
+        """The volumes that a floor may use; with `steady`, on always-on hosts alone."""
+        known = self._candidates.get((floor.ref, steady))
+        if known is None:
+            known = self._candidates[floor.ref, steady] = Candidates.of(self, floor, steady=steady)
+        return known
 
     def slots_free(self, source: str, target: str) -> str:
         """Why a transfer cannot start now, "" when it can. Arguments are host names."""
@@ -70,16 +91,22 @@ class Ledger:
         self.reading[verify.host] += 1
 
 
-def rendezvous(title: str, volume: str, weight: float) -> float:
-    """Weighted rendezvous score (higher wins): -w / ln(u), u a hash of (title, volume) in (0, 1).
+@lru_cache(maxsize=1024)
+def lots(title: str, volumes: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """What this title draws for each volume: -1 / ln(u), u a hash of (title, volume) in (0, 1).
 
-    Every title ranks the volumes in its own order, in proportion to their weights; a volume that comes or
-    goes changes only the titles that it wins or held (Thaler and Ravishankar 1998; weights after Resch).
+    A volume's lot times its weight is its score in weighted rendezvous hashing, and the highest wins: every
+    title ranks the volumes in its own order, in proportion to their weights, and a volume that comes or goes
+    changes only the titles that it wins or held (Thaler and Ravishankar 1998; weights after Resch).
     """
-    raw = title.encode("utf-8", "surrogateescape") + b"\0" + volume.encode("utf-8", "surrogateescape")
-    number = int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "big")
-    uniform = (number + 0.5) / 2.0**64
-    return -max(weight, 1e-9) / math.log(uniform)
+    start = hashlib.blake2b(title.encode("utf-8", "surrogateescape") + b"\0", digest_size=8)
+    drawn = []
+    for volume in volumes:
+        both = start.copy()
+        both.update(volume.encode("utf-8", "surrogateescape"))
+        uniform = (int.from_bytes(both.digest(), "big") + 0.5) / 2.0**64
+        drawn.append(-1.0 / math.log(uniform))
+    return np.array(drawn)
 
 
 @dataclass(frozen=True)
@@ -91,72 +118,151 @@ class Target:
     missing: tuple[str, ...] = ()
 
 
-def rank_targets(
-    view: TitleView,
-    title: str,
-    floor: FloorTerms,
-    ledger: Ledger,
-    *,
-    promised: Sequence[Target] = (),
-    steady: bool = False,
-    staged: Mapping[str, int | None] | None = None,
-    shunned: Collection[str] = (),
-) -> tuple[list[Target], Counter[str]]:
-    """Volumes that may receive a copy, best first, and how often each reason kept one out.
+class _Rank(IntEnum):
+    """Bits of a candidate's rank, the weightiest first. A lower rank is better; equal ones go by their scores."""
+
+    NOT_RECEIVING = 256  # it does not receive this very title already
+    SHUNNED = 128
+    OCCUPIED = 64  # its failure domain has the title on a lesser host
+    NOT_STAGED = 32
+    NO_PART = 16
+    DOUBLED = 8  # its failure domain has the title whole
+    NOT_QUARANTINED = 4  # it has no damaged file of this title set aside, to be replaced
+    NOT_PREFERRED = 2
+    NOT_STEADY = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The volumes that one floor may put copies on, in columns: what no title changes is asked once per plan."""
+
+    keys: tuple[str, ...]  # ascending
+    at: Mapping[str, int]
+    in_domain: Mapping[str, list[int]]
+    quarantines: tuple[int, ...]  # positions of volumes that have set something aside
+    rank: npt.NDArray[np.int64]
+    trust: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, ledger: Ledger, floor: FloorTerms, *, steady: bool) -> Candidates:
+        found = [
+            (key, volume, host)
+            for key, volume, host in ledger.declared()
+            if not _unfit(volume, host, floor, steady=steady)
+        ]
+        in_domain: dict[str, list[int]] = {}
+        for at, (_, _, host) in enumerate(found):
+            in_domain.setdefault(host.domain, []).append(at)
+        plain = _Rank.NOT_RECEIVING | _Rank.NOT_STAGED | _Rank.NO_PART | _Rank.NOT_QUARANTINED
+        ranks = [
+            plain
+            + _Rank.NOT_PREFERRED * (host.name not in floor.preferred)
+            + _Rank.NOT_STEADY * (not host.always_on)
+            for _, _, host in found
+        ]
+        return cls(
+            keys=tuple(key for key, _, _ in found),
+            at={key: at for at, (key, _, _) in enumerate(found)},
+            in_domain=in_domain,
+            quarantines=tuple(at for at, (_, volume, _) in enumerate(found) if volume.quarantined),
+            rank=np.array(ranks, np.int64),
+            trust=np.array([max(host.uptime, 0.05) ** 2 for _, _, host in found]),
+        )
+
+
+class Placing:
+    """Where one more copy of a title may go under one floor.
 
     promised:  what the same plan gives the title already
     steady:    only always-on hosts will do; one in a domain where the title is on a lesser host is no bar
     staged:    volumes that receive this very title (None), or hold a part of it in staging (bytes)
     shunned:   volumes that failed it before: taken when there is no other
     """
-    staged = staged or {}
-    by_volume = {one.volume: one for one in view.holders}
-    # A copy that does not count (drained, left out by the floor, gone with its host) keeps no place taken.
-    present = [one for one in view.holders if one.standing.counts and one.standing.weight > Weight.GONE]
-    present = [one for one in present if one.complete or one.damaged or not one.live]
-    occupied = {one.standing.domain: False for one in present}
-    occupied |= {one.standing.domain: True for one in present if one.standing.always_on}
-    for one in promised:
-        if one.host.name in floor.allowed:
-            occupied[one.host.domain] = one.host.always_on or occupied.get(one.host.domain, False)
-    doubled = {one.standing.domain for one in view.holders if one.complete}
-    there = {one.volume.key for one in promised}
-    reasons: Counter[str] = Counter()
-    ranked: list[tuple[tuple[object, ...], Target]] = []
-    for key, volume in ledger.volumes.items():
-        host = ledger.terms.hosts.get(volume.host)
-        if host is None or (volume.host, volume.root) not in ledger.terms.roots:
-            continue
-        holder = by_volume.get(key)
-        if key in there or (holder is not None and not holder.missing):
-            continue
-        if host.domain in occupied and (occupied[host.domain] or not steady):
-            continue
-        why_not = _unfit(volume, host, floor, steady=steady)
-        size = needed_bytes(view, holder)
-        already = staged.get(key, 0)
-        if not why_not and already is not None and ledger.room(key) < size - already:
-            why_not = f"less than {format_bytes(size)} free above the reserve"
-        if why_not:
-            reasons[f"{volume.host}: {why_not}"] += 1
-            continue
-        weight = max(ledger.room(key), 1) * max(host.uptime, 0.05) ** 2
-        order = (
-            already is not None,
-            key in shunned,
-            host.domain in occupied,
-            key not in staged,
-            holder is None,
-            host.domain in doubled,
-            title not in volume.quarantined,
-            host.name not in floor.preferred,
-            not host.always_on,
-            -rendezvous(title, key, weight),
-            key,
-        )
-        ranked.append((order, Target(volume, host, holder.missing if holder else ())))
-    ranked.sort(key=lambda pair: pair[0])
-    return [target for _, target in ranked], reasons
+
+    def __init__(
+        self,
+        view: TitleView,
+        title: str,
+        floor: FloorTerms,
+        ledger: Ledger,
+        *,
+        promised: Sequence[Target] = (),
+        steady: bool = False,
+        staged: Mapping[str, int | None] | None = None,
+        shunned: Collection[str] = (),
+    ) -> None:
+        self.view, self.title, self.floor, self.ledger, self.steady = view, title, floor, ledger, steady
+        self.staged, self.shunned = staged or {}, shunned
+        self.holders = {one.volume: one for one in view.holders}
+        self.there = {one.volume.key for one in promised}
+        # A copy that does not count (drained, left out by the floor, gone with its host) keeps no place taken.
+        present = [one for one in view.holders if one.standing.counts and one.standing.weight > Weight.GONE]
+        present = [one for one in present if one.complete or one.damaged or not one.live]
+        self.occupied = {one.standing.domain: False for one in present}  # domain -> by an always-on host
+        self.occupied |= {one.standing.domain: True for one in present if one.standing.always_on}
+        for one in promised:
+            if one.host.name in floor.allowed:
+                domain = one.host.domain
+                self.occupied[domain] = one.host.always_on or self.occupied.get(domain, False)
+
+    def targets(self) -> Iterator[Target]:
+        """Volumes that may receive the copy, best first."""
+        fit = self.ledger.candidates(self.floor, steady=self.steady)
+        room = np.array([self.ledger.room(key) for key in fit.keys], np.int64)
+        score = np.maximum(room, 1) * fit.trust * lots(self.title, fit.keys)
+        rank, free = fit.rank.copy(), room >= self.view.bytes
+        for one in self.view.holders:
+            if one.complete:
+                rank[fit.in_domain.get(one.standing.domain, [])] |= _Rank.DOUBLED
+        for domain, steadily in self.occupied.items():
+            if steadily or not self.steady:
+                free[fit.in_domain.get(domain, [])] = False
+            rank[fit.in_domain.get(domain, [])] |= _Rank.OCCUPIED
+        for at in fit.quarantines:
+            if self.title in self.ledger.volumes[fit.keys[at]].quarantined:
+                rank[at] -= _Rank.NOT_QUARANTINED
+        for key in self.shunned:
+            if key in fit.at:
+                rank[fit.at[key]] |= _Rank.SHUNNED
+        for key in {*self.holders, *self.staged, *self.there} & fit.at.keys():
+            at = fit.at[key]
+            rank[at] -= _Rank.NO_PART * (key in self.holders) + _Rank.NOT_STAGED * (key in self.staged)
+            rank[at] -= _Rank.NOT_RECEIVING * (self.staged.get(key, 0) is None)
+            free[at] = not self._barred(key, self.ledger.terms.hosts[self.ledger.volumes[key].host])
+            free[at] &= self._fits(key)
+        for at in np.lexsort((-score, rank)).tolist():  # stable: equal ones by key
+            if free[at]:
+                volume = self.ledger.volumes[fit.keys[at]]
+                holder = self.holders.get(fit.keys[at])
+                missing = holder.missing if holder is not None else ()
+                yield Target(volume, self.ledger.terms.hosts[volume.host], missing)
+
+    def reasons(self) -> Counter[str]:
+        """How often each reason keeps a volume out that has no copy yet."""
+        reasons: Counter[str] = Counter()
+        for key, volume, host in self.ledger.declared():
+            if self._barred(key, host):
+                continue
+            why_not = _unfit(volume, host, self.floor, steady=self.steady)
+            if not why_not and not self._fits(key):
+                size = needed_bytes(self.view, self.holders.get(key))
+                why_not = f"less than {format_bytes(size)} free above the reserve"
+            if why_not:
+                reasons[f"{volume.host}: {why_not}"] += 1
+        return reasons
+
+    def _barred(self, key: str, host: HostTerms) -> bool:
+        """Whether the title is there already, or in the same failure domain."""
+        holder = self.holders.get(key)
+        if key in self.there or (holder is not None and not holder.missing):
+            return True
+        return host.domain in self.occupied and (self.occupied[host.domain] or not self.steady)
+
+    def _fits(self, key: str) -> bool:
+        already = self.staged.get(key, 0)
+        if already is None:
+            return True
+        return self.ledger.room(key) >= needed_bytes(self.view, self.holders.get(key)) - already
 
 
 def _unfit(volume: VolumeSeen, host: HostTerms, floor: FloorTerms, *, steady: bool) -> str:

@@ -181,7 +181,7 @@ def report(
     """Step 5."""
     census, copies = done.census, done.copies
     acting = [count for count in census.floors if count.terms.acts]
-    wanted = sum(int(count.need[count.order].sum()) for count in acting)
+    wanted = sum(count.copies_wanted for count in acting)
     wanted_bytes = sum(count.bytes_to_move for count in acting)
     blocked = len(copies.blocked)
     # Floors that share titles would be counted twice: what lies behind the horizon is an upper bound then.

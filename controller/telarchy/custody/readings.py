@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,7 @@ class Due:
     due_at: npt.NDArray[np.float64]
     bytes: int
     next_at: float
+    _oldest: dict[int, list[int]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -43,12 +44,13 @@ class Due:
 
     def oldest(self, most: int) -> list[int]:
         """The rows of the longest overdue copies, the oldest first, equally old ones by row."""
-        rows, due_at = self.rows, self.due_at
-        if most < len(rows):
-            among = due_at <= np.partition(due_at, most - 1)[most - 1]
-            rows, due_at = rows[among], due_at[among]
-        oldest: list[int] = rows[np.argsort(due_at, kind="stable")][:most].tolist()
-        return oldest
+        if most not in self._oldest:
+            rows, due_at = self.rows, self.due_at
+            if most < len(rows):
+                among = due_at <= np.partition(due_at, most - 1)[most - 1]
+                rows, due_at = rows[among], due_at[among]
+            self._oldest[most] = rows[np.argsort(due_at, kind="stable")][:most].tolist()
+        return self._oldest[most]
 
 
 class Readings:

@@ -5,7 +5,7 @@ Nothing in a status moves by itself: transfers are told in tenths, times only ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from telarchy.core.plan import Decision, Step
 from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
-from telarchy.custody.weighing import TitleState, view_of
+from telarchy.custody.evidence import VolumeSeen
+from telarchy.custody.weighing import TitleState
 from telarchy.resources.custodyfloor import WORST
 from telarchy.resources.meta import Ref
 
@@ -84,8 +85,11 @@ def statuses_of(
     if done.terms.fleet_ref is not None:
         namespace = done.terms.fleet_ref.namespace
         found[done.terms.fleet_ref] = _fleet_status(done, totals)
+    by_host: dict[str, list[tuple[str, VolumeSeen]]] = {name: [] for name in done.terms.hosts}
+    for key, volume in sorted(done.custody.volumes.items(), key=lambda pair: pair[1].root):
+        by_host.setdefault(volume.host, []).append((key, volume))
     for name in done.terms.hosts:
-        found[Ref("Host", namespace, name)] = _host_status(done, seen, name)
+        found[Ref("Host", namespace, name)] = _host_status(done, seen, name, by_host[name])
     return found
 
 
@@ -218,7 +222,7 @@ def explain_title(
     if (index, title) in done.copies.blocked:
         return "NoTarget", done.copies.blocked[index, title], None
     count = done.census.floors[index]
-    view = view_of(done.census.catalogue, title, dict(done.census.inputs[index][1]))
+    view, _ = done.census.verdict(index, title)
     if view.conflict:
         return (
             "Conflict",
@@ -267,11 +271,13 @@ def printable(name: str) -> str:
 # --- hosts and the fleet -----------------------------------------------------------------------------------------
 
 
-def _host_status(done: Deliberation, seen: Observation, host: str) -> dict[str, Any]:
+def _host_status(
+    done: Deliberation, seen: Observation, host: str, seen_there: Sequence[tuple[str, VolumeSeen]]
+) -> dict[str, Any]:
     volumes, free, total, reserve, known = [], 0, 0, 0, False
-    for key, volume in sorted(done.custody.volumes.items(), key=lambda pair: pair[1].root):
+    for key, volume in seen_there:
         root = done.terms.roots.get((volume.host, volume.root))
-        if volume.host != host or root is None:
+        if root is None:
             continue
         held = done.census.catalogue.holdings.get(key)
         shown: dict[str, Any] = {
@@ -280,7 +286,7 @@ def _host_status(done: Deliberation, seen: Observation, host: str) -> dict[str, 
             "state": str(volume.state),
             "path": volume.path,
             "titles": 0 if held is None else len(held),
-            "bytes": 0 if held is None else int(held.bytes.sum()),
+            "bytes": 0 if held is None else held.total_bytes,
         }
         if volume.free is not None and volume.total is not None:
             known = True
@@ -293,8 +299,8 @@ def _host_status(done: Deliberation, seen: Observation, host: str) -> dict[str, 
         status["capacity"] = {"free": coarse(free), "total": total, "reserve": reserve}
     troubles = [
         f"{volume.path}: {volume.message or volume.state}"
-        for volume in done.custody.volumes.values()
-        if volume.host == host and volume.state not in ("Mounted", "New", "Unknown")
+        for _, volume in seen_there
+        if volume.state not in ("Mounted", "New", "Unknown")
     ]
     mounted = not troubles
     status["conditions"] = [
