@@ -17,8 +17,8 @@ from telarchy.resources.loader import SUFFIXES, load_paths
 from telarchy.runtime.manifests import usable
 from telarchy.runtime.revision import Look
 
-DEBOUNCE_MILLISECONDS = 50  # a change is told at the latest so long after it
-STEP_MILLISECONDS = 20  # and as soon as so long nothing more changes
+DEBOUNCE_MILLISECONDS = 100  # a change is told at the latest so long after it
+STEP_MILLISECONDS = 50  # and as soon as so long nothing more changes; each step wakes a thread
 POLL_MILLISECONDS = 5_000
 
 
