@@ -26,6 +26,7 @@ class LocalLink:
     def __init__(self, host: str) -> None:
         self.host = host
         self.endpoint = ""
+        self.connections = 1  # see SshLink
 
     async def run(
         self,
@@ -73,6 +74,12 @@ class LocalLink:
         except OSError as problem:
             raise ActionFailed(f"{path}: {problem.strerror}", reason="NoSuchPath") from None
         return Space(total=found.f_blocks * found.f_frsize, free=found.f_bavail * found.f_frsize)
+
+    async def probe(self) -> None:
+        """This machine is there."""
+
+    def drop(self) -> None:
+        """There is no connection to drop."""
 
     async def close(self) -> None:
         """Nothing to let go of."""

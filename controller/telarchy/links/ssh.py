@@ -174,6 +174,13 @@ class SshLink:
             raise ActionFailed(f"{self.host}: {answer.complaint}", reason="NoSuchPath")
         return parse_df(answer.stdout)
 
+    def drop(self) -> None:
+        """Give up the connection, which seems to be dead; whatever uses it sees HostUnreachable now, and the next use
+        makes a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+
     async def close(self) -> None:
         """Let go of the connection. Commands that still run see HostUnreachable."""
         self._closed = True
