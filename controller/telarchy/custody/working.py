@@ -13,6 +13,9 @@ from telarchy.links import jobs
 from telarchy.links.jobs import JobReport, JobSpec, JobState
 
 
+LITTLE = 1 << 20  # bytes; with less, a disk is full
+
+
 class JobEnded(ActionFailed):
     """A job ended with an exit code that is not one of custody's own. `code` is it."""
 
@@ -56,6 +59,10 @@ async def _follow(place: Place, folder: str, told: Callable[[bytes], None]) -> J
 
 async def _failure(place: Place, folder: str, ended: JobReport) -> TelarchyError:
     if ended.state is JobState.LOST or ended.code is None:
+        with suppress(ActionFailed):
+            if (await place.link.space(place.path)).free < LITTLE:
+                # A job on a full disk cannot write down that it ended.
+                return ActionFailed(f"{place.host}: the disk under {place.path} is full", reason="NoSpace")
         return ActionFailed(
             f"{place.host}: the job stopped without a word (killed, or the machine lost power); the next try goes "
             "on from what is there",

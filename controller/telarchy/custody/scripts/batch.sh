@@ -91,7 +91,14 @@ pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
 verb=$1 base=$2
 shift 2
-[ $# -gt 0 ] || exit 0
+# GNU xargs calls once when there is nothing to do, too.
+case $verb in
+list | digest) fixed=0 ;;
+place) fixed=1 ;;
+arrive) fixed=2 ;;
+stream) fixed=3 ;;
+esac
+[ $# -gt "$fixed" ] || exit 0
 case $verb in
 list) each look look_one "$@" | named f "$base" "$@" ;;
 digest) digest "$base" "$@" ;;

@@ -18,6 +18,10 @@ arrived=$job/arrived
 rm -f -- "$arrived"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
+# Something to give back when the disk is full, or the job could not even write down that it ended.
+dd if=/dev/zero of="$job/ballast" bs=1024 count=64 2>/dev/null ||
+    refuse "$NO_SPACE" "$root has no room for anything"
+
 case $way in
 rsync)
     "$@" >"$job/progress" &
@@ -44,9 +48,15 @@ large=$!
 
 wait "$mover"
 code=$?
+full=
+[ "$code" -eq 0 ] || full=$(free_kib .)
+rm -f -- "$job/ballast"
 : >"$arrived"
 if [ "$code" -ne 0 ]; then
     kill "$small" "$large" 2>/dev/null
+    if [ -n "$full" ] && [ "$full" -lt 1024 ]; then
+        refuse "$NO_SPACE" "the disk is full; what arrived stays and is gone on from"
+    fi
     moved "$code"
 fi
 printf 'digesting\n' >>"$job/progress"

@@ -1,0 +1,516 @@
+"""Copies: whole or not at all, never twice, never over something else; whatever dies in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from telarchy.custody import copying
+from telarchy.errors import ActionFailed, SafetyRefusal
+from telarchy.links import jobs
+from tests.unit.custody.fleet import LocalFleet
+from tests.unit.custody.test_scan import HOSTILE
+
+ROOT = os.geteuid() == 0
+TITLE = "tv/show/S1"
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[LocalFleet]:
+    fleet = LocalFleet(tmp_path / "fleet")
+    yield fleet
+    await fleet.custody.close()
+
+
+async def failure(fleet: LocalFleet, title: str = TITLE) -> str:
+    """The reason why a copy fails."""
+    with pytest.raises(ActionFailed) as caught:
+        await fleet.act(fleet.copy(title))
+    assert caught.value.transient
+    return caught.value.reason
+
+
+def leftovers(fleet: LocalFleet, letter: str = "b") -> list[str]:
+    own = fleet.volumes[letter].own
+    return [str(path.relative_to(own)) for folder in ("jobs", "staging") for path in (own / folder).glob("*")]
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        await asyncio.sleep(0.02)
+
+
+def slow(fleet: LocalFleet, rate: int = 1_000_000) -> None:
+    """Copies at so many bytes per second."""
+    fleet.spec = {"transfers": {"bandwidth": str(rate), "maxParallel": 1}}
+    fleet.custody.configure(fleet.world())
+
+
+def staged(fleet: LocalFleet, letter: str = "b") -> int:
+    """Bytes in staging."""
+    folder = fleet.volumes[letter].own / "staging"
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+async def test_a_title_arrives_whole_with_digests_at_both_ends(fleet: LocalFleet) -> None:
+    for name in HOSTILE:
+        fleet.volumes["a"].write(b"tv/show/S1/" + name + b"/" + name, name * 100)
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    for letter in "ab":
+        files = {one.path.encode("utf-8", "surrogateescape"): one for one in fleet.manifest(letter, TITLE)}
+        assert len(files) == len(HOSTILE)
+        for name in HOSTILE:
+            one = files[name + b"/" + name]
+            assert one.sha256 == hashlib.sha256(name * 100).hexdigest()
+            assert one.mtime_ns == 1_700_000_000_123_456_789 and one.verified_at > 0
+    assert leftovers(fleet) == []
+    assert [progress.phase for progress in fleet.progress][:: len(fleet.progress) - 1] == [
+        "looking",
+        "committing",
+    ]
+
+
+async def test_a_title_that_is_one_large_file(fleet: LocalFleet) -> None:
+    data = os.urandom(1 << 20) * 40
+    fleet.volumes["a"].write("films/one.mkv", data)
+    await fleet.look()
+    await fleet.act(fleet.copy("films/one.mkv"))
+    assert (fleet.volumes["b"].path / "films/one.mkv").read_bytes() == data
+    [one] = fleet.manifest("b", "films/one.mkv")
+    assert one.sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def test_an_empty_file_arrives_too(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/empty", b"")
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == {f"{TITLE}/empty": b""}
+
+
+async def test_only_missing_files_come(fleet: LocalFleet) -> None:
+    for number in range(4):
+        fleet.volumes["a"].write(f"{TITLE}/e{number}", b"%d" % number)
+    kept = fleet.volumes["b"].write(f"{TITLE}/e1", b"1")
+    fleet.volumes["b"].write(f"{TITLE}/own", b"only here")
+    await fleet.look()
+    before = kept.stat()
+    await fleet.act(fleet.copy(TITLE))
+    assert kept.stat().st_ino == before.st_ino and kept.stat().st_mtime_ns == before.st_mtime_ns
+    assert set(fleet.volumes["b"].everything()) == {
+        f"{TITLE}/{name}" for name in ("e0", "e1", "e2", "e3", "own")
+    }
+
+
+async def test_nothing_but_the_manifest_travels(fleet: LocalFleet, tmp_path: Path) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    (fleet.volumes["a"].path / TITLE / "link").symlink_to("/etc/passwd")
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert [path.name for path in (fleet.volumes["b"].path / TITLE).iterdir()] == ["e1"]
+
+
+async def test_a_complete_title_is_only_read(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    there = fleet.volumes["b"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    inode = there.stat().st_ino
+    await fleet.act(fleet.copy(TITLE))
+    assert there.stat().st_ino == inode
+    assert fleet.manifest("b", TITLE)[0].sha256 == hashlib.sha256(b"one").hexdigest()
+    assert leftovers(fleet) == []
+
+
+async def test_a_complete_title_with_other_contents_is_told(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    fleet.volumes["b"].write(f"{TITLE}/e1", b"two")
+    await fleet.look()
+    assert await failure(fleet) == "ContentsDiffer"
+    assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"two"}
+
+
+# --- dying in the middle -----------------------------------------------------------------------------------------
+
+
+async def test_what_is_staged_is_not_moved_again(fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    action = fleet.copy(TITLE)
+
+    async def die(*args: object) -> None:
+        raise ActionFailed("the controller died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "_commit", die)
+        with pytest.raises(ActionFailed):
+            await fleet.act(action)
+    assert fleet.volumes["b"].everything() == {}
+    [job] = (await fleet.look())[fleet.volumes["b"].id].jobs
+    assert (job.action, job.state, job.title, job.bytes) == (action.id, "Staged", TITLE, 3)
+    inode = (fleet.volumes["b"].own / "staging" / action.id / TITLE / "e1").stat().st_ino
+    fleet.custody = fleet.controller()
+    await fleet.look()
+    await fleet.act(action)
+    assert (fleet.volumes["b"].path / TITLE / "e1").stat().st_ino == inode
+    assert leftovers(fleet) == []
+
+
+async def test_what_was_committed_but_not_recorded_is_found(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    action = fleet.copy(TITLE)
+
+    def die(*args: object) -> None:
+        raise ActionFailed("the controller died here")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "_record", die)
+        with pytest.raises(ActionFailed):
+            await fleet.act(action)
+    inode = (fleet.volumes["b"].path / TITLE / "e1").stat().st_ino
+    await fleet.act(action)
+    assert (fleet.volumes["b"].path / TITLE / "e1").stat().st_ino == inode
+    assert fleet.manifest("b", TITLE)[0].verified_at > 0
+    assert leftovers(fleet) == []
+
+
+async def test_cancelling_stops_the_job_and_keeps_what_came(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(4_000_000))
+    await fleet.look()
+    slow(fleet)
+    action = fleet.copy(TITLE)
+    task = asyncio.create_task(fleet.act(action))
+    await until(lambda: staged(fleet) > 300_000)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    [job] = (await fleet.look())[fleet.volumes["b"].id].jobs
+    assert job.state in ("Lost", "Failed") and job.bytes > 0
+    came = staged(fleet)
+    assert came > 300_000
+    slow(fleet, 100_000_000)
+    await fleet.act(action)
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert leftovers(fleet) == []
+
+
+async def test_a_stopping_controller_leaves_its_job_running(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(3_000_000))
+    await fleet.look()
+    slow(fleet)
+    action = fleet.copy(TITLE)
+    task = asyncio.create_task(fleet.act(action))
+    await until(lambda: staged(fleet) > 100_000)
+    fleet.custody.detach()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    fleet.custody = fleet.controller()
+    [job] = (await fleet.look())[fleet.volumes["b"].id].jobs
+    assert job.state == "Running"
+    begun = (fleet.volumes["b"].own / "jobs" / action.id / "pid").stat().st_mtime_ns
+    finishing = asyncio.create_task(fleet.act(action))
+    await asyncio.sleep(0.5)
+    assert (fleet.volumes["b"].own / "jobs" / action.id / "pid").stat().st_mtime_ns == begun
+    await finishing
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+CONTROLLER = """
+import asyncio, pathlib, sys
+from tests.unit.custody.fleet import LocalFleet
+from tests.unit.custody.test_act_copy import TITLE, slow
+
+async def main():
+    fleet = LocalFleet(pathlib.Path(sys.argv[1]))
+    await fleet.look()
+    slow(fleet)
+    await fleet.act(fleet.copy(TITLE))
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_controller_is_succeeded_by_the_next(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(3_000_000))
+    path = ":".join([str(REPOSITORY / "controller"), str(REPOSITORY)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", CONTROLLER, str(fleet.path)], env={**os.environ, "PYTHONPATH": path}
+    )
+    await until(lambda: staged(fleet) > 300_000)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    await fleet.look()
+    action = fleet.copy(TITLE)
+    pid = fleet.volumes["b"].own / "jobs" / action.id / "pid"
+    begun = pid.stat().st_mtime_ns
+    attached = asyncio.create_task(fleet.act(action))
+    await asyncio.sleep(0.3)
+    assert pid.stat().st_mtime_ns == begun
+    await attached
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert leftovers(fleet) == []
+
+
+async def test_a_killed_job_goes_on_from_what_came(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"small")
+    fleet.volumes["a"].write(f"{TITLE}/e2", os.urandom(4_000_000))
+    await fleet.look()
+    slow(fleet)
+    action = fleet.copy(TITLE)
+    task = asyncio.create_task(fleet.act(action))
+    await until(lambda: staged(fleet) > 500_000)
+    for process in Path("/proc").glob("[0-9]*/environ"):
+        with_mark = f"TELARCHY_JOB={action.id}".encode()
+        try:
+            mine = with_mark in process.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if mine:
+            os.kill(int(process.parent.name), signal.SIGKILL)
+    with pytest.raises(ActionFailed) as caught:
+        await task
+    assert caught.value.reason in ("JobLost", "Interrupted")
+    first = fleet.volumes["b"].own / "staging" / action.id / TITLE / "e1"
+    inode = first.stat().st_ino
+    slow(fleet, 100_000_000)
+    await fleet.act(action)
+    assert (fleet.volumes["b"].path / TITLE / "e1").stat().st_ino == inode
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+# --- disks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[LocalFleet]:
+    """A fleet whose second host has a disk of eight megabytes."""
+    if not ROOT:
+        pytest.skip("mounting needs root")
+    disk = tmp_path / "fleet" / "b"
+    disk.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
+    try:
+        yield LocalFleet(tmp_path / "fleet")
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+async def test_too_little_room_is_told_before_anything_moves(small: LocalFleet) -> None:
+    small.volumes["a"].write(f"{TITLE}/e1", bytes(9_000_000))
+    await small.look()
+    assert await failure(small) == "NoSpace"
+    assert staged(small) == 0
+
+
+async def test_the_reserve_is_left_free(small: LocalFleet) -> None:
+    small.volumes["a"].write(f"{TITLE}/e1", bytes(5_000_000))
+    root = {"name": "main", "path": small.volumes["b"].root, "reserve": "6M"}
+    small.host_specs["b"] = {"mediaRoots": [root]}
+    small.custody.configure(small.world())
+    await small.look()
+    assert await failure(small) == "NoSpace"
+    small.host_specs["b"] = {"mediaRoots": [{**root, "reserve": "1M"}]}
+    small.custody.configure(small.world())
+    await small.act(small.copy(TITLE))
+    assert small.volumes["b"].everything() == small.volumes["a"].everything()
+
+
+async def test_a_disk_that_fills_up_keeps_a_resumable_part(small: LocalFleet) -> None:
+    small.volumes["a"].write(f"{TITLE}/e1", os.urandom(4_000_000))
+    await small.look()
+    slow(small, 2_000_000)
+    task = asyncio.create_task(small.act(small.copy(TITLE)))
+    await until(lambda: staged(small) > 300_000)
+    filling = small.volumes["b"].path / "filling"
+    with pytest.raises(OSError), filling.open("wb") as file:
+        while True:
+            file.write(bytes(65536))
+            file.flush()
+    with pytest.raises(ActionFailed) as caught:
+        await task
+    assert caught.value.reason == "NoSpace" and caught.value.transient
+    assert staged(small) > 300_000
+    assert not (small.volumes["b"].path / TITLE).exists()
+    filling.unlink()
+    slow(small, 100_000_000)
+    await small.act(small.copy(TITLE))
+    assert small.volumes["b"].everything() == small.volumes["a"].everything()
+
+
+async def test_a_disk_that_turned_read_only_says_so(small: LocalFleet) -> None:
+    small.volumes["a"].write(f"{TITLE}/e1")
+    await small.look()
+    subprocess.run(["mount", "-o", "remount,ro", small.volumes["b"].path], check=True)
+    with pytest.raises(ActionFailed):
+        await small.act(small.copy(TITLE))
+    assert (await small.look())[small.volumes["b"].id].state == "ReadOnly"
+    assert await failure(small) == "ReadOnly"
+
+
+@pytest.mark.parametrize("letter", ["a", "b"])
+async def test_a_disk_that_went_away_says_so(fleet: LocalFleet, letter: str) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    await fleet.look()
+    action = fleet.copy(TITLE)
+    shutil.rmtree(fleet.volumes[letter].path)
+    fleet.volumes[letter].path.mkdir()
+    with pytest.raises(ActionFailed) as caught:
+        await fleet.act(action)
+    assert caught.value.reason == "VolumeGone"
+    assert list(fleet.volumes[letter].path.iterdir()) == []
+
+
+# --- sources that are not what they were ----------------------------------------------------------------------------
+
+
+async def test_a_source_that_changed_since_the_plan(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"longer")
+    assert await failure(fleet) == "SourceChanged"
+    assert fleet.volumes["b"].everything() == {}
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"longer"}
+
+
+async def test_a_source_that_rotted_is_found_out(fleet: LocalFleet) -> None:
+    rotten = fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    await fleet.look()
+    await fleet.act(fleet.verify(TITLE))
+    stamp = rotten.stat().st_mtime_ns
+    rotten.write_bytes(b"evil")
+    os.utime(rotten, ns=(stamp, stamp))
+    assert await failure(fleet) == "SourceDamaged"
+    assert fleet.manifest("a", TITLE)[0].damaged
+    assert fleet.manifest("a", TITLE)[0].sha256 == hashlib.sha256(b"good").hexdigest()
+    assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+    assert await failure(fleet) == "SourceDamaged"
+
+
+async def test_what_arrives_wrong_is_not_committed(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not older than the copy, so that it is read at the end and not as it arrives.
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good", mtime=int(time.time()) + 1000)
+    await fleet.look()
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    real = shutil.which("rsync")
+    (bad / "rsync").write_text(
+        f'#!/bin/sh\n{real} "$@" || exit\nfor last; do :; done\n'
+        '[ ! -d "$last" ] || find "$last" -type f -exec sh -c \'printf evil >"$1"\' x {} \\;\n'
+    )
+    (bad / "rsync").chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{bad}:{os.environ['PATH']}")
+        assert await failure(fleet) == "DigestMismatch"
+    assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"good"}
+
+
+# --- refusals ------------------------------------------------------------------------------------------------------
+
+
+async def refused(fleet: LocalFleet) -> SafetyRefusal:
+    with pytest.raises(SafetyRefusal) as caught:
+        await fleet.act(fleet.copy(TITLE))
+    return caught.value
+
+
+@pytest.mark.parametrize("there", [b"", b"longer than it"])
+async def test_a_file_of_another_size_is_never_overwritten(fleet: LocalFleet, there: bytes) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"two")
+    fleet.volumes["b"].write(f"{TITLE}/e1", there)
+    await fleet.look()
+    assert (await refused(fleet)).rule == "never-overwrite"
+    assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": there}
+
+
+async def test_a_file_here_and_a_folder_there(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    fleet.volumes["b"].write(TITLE)
+    await fleet.look()
+    assert (await refused(fleet)).rule == "never-overwrite"
+
+
+async def test_links_on_the_way_are_traps(fleet: LocalFleet, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    (fleet.volumes["b"].path / "tv").symlink_to(outside)
+    await fleet.look()
+    assert (await refused(fleet)).rule == "never-overwrite"
+    assert list(outside.iterdir()) == []
+
+
+async def test_a_rival_with_a_higher_epoch_stops_us_at_once(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    await fleet.look()
+    assert fleet.custody.section().fenced == ""
+    (fleet.volumes["b"].own / "epoch").write_text("99 rival other desk\n")
+    refusal = await refused(fleet)
+    assert refusal.rule == "single-writer" and "other desk" in str(refusal)
+    assert "other desk" in fleet.custody.section().fenced
+    assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+
+
+# --- tools ---------------------------------------------------------------------------------------------------------
+
+
+def path_without(tmp_path: Path, *names: str) -> str:
+    """A PATH with everything of this machine but these programs."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for folder in os.environ["PATH"].split(":"):
+        for tool in Path(folder).glob("*"):
+            if tool.name not in names and not (tools / tool.name).is_symlink():
+                (tools / tool.name).symlink_to(tool)
+    return str(tools)
+
+
+async def test_without_rsync_local_copies_use_cp(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in HOSTILE:
+        fleet.volumes["a"].write(b"tv/show/S1/" + name + b"/" + name, name)
+    monkeypatch.setenv("PATH", path_without(tmp_path, "rsync"))
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert fleet.manifest("b", TITLE)[0].mtime_ns == 1_700_000_000_123_456_789
+
+
+async def test_the_job_is_shown_with_its_progress(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(3_000_000))
+    await fleet.look()
+    slow(fleet)
+    action = fleet.copy(TITLE)
+    task = asyncio.create_task(fleet.act(action))
+    await until(lambda: any(p.phase == "transferring" and p.rate for p in fleet.progress))
+    [job] = (await fleet.look())[fleet.volumes["b"].id].jobs
+    assert (job.verb, job.title, job.state, job.total) == ("Copy", TITLE, "Running", 3_000_000)
+    assert 0 < job.bytes < 3_000_000
+    await task
+    shown = [progress for progress in fleet.progress if progress.phase == "transferring"]
+    assert all(progress.total == 3_000_000 for progress in shown)
+    assert any(progress.eta for progress in shown)
+    assert jobs.JOBS_FOLDER and (await fleet.look())[fleet.volumes["b"].id].jobs == ()
