@@ -1,0 +1,1 @@
+"""Hosts: which of them are there, and what is said about them."""
