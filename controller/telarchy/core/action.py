@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 
+@lru_cache(maxsize=1 << 14, typed=True)  # a plan that stays the same asks for the same ids every round
 def stable_id(*parts: object) -> str:
     """16 hex digits of BLAKE2b over the parts; the same on every machine and in every process."""
     raw = [str(part).encode("utf-8", "surrogateescape") for part in parts]

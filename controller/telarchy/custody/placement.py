@@ -11,7 +11,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from functools import lru_cache
 
 import numpy as np
@@ -118,7 +117,7 @@ class Target:
     missing: tuple[str, ...] = ()
 
 
-class _Rank(IntEnum):
+class _Rank:
     """Bits of a candidate's rank, the weightiest first. A lower rank is better; equal ones go by their scores."""
 
     NOT_RECEIVING = 256  # it does not receive this very title already
@@ -208,28 +207,30 @@ class Placing:
     def targets(self) -> Iterator[Target]:
         """Volumes that may receive the copy, best first."""
         fit = self.ledger.candidates(self.floor, steady=self.steady)
-        room = np.array([self.ledger.room(key) for key in fit.keys], np.int64)
+        room = np.array([self.ledger.free.get(key, 0) for key in fit.keys], np.int64)
         score = np.maximum(room, 1) * fit.trust * lots(self.title, fit.keys)
         rank, free = fit.rank.copy(), room >= self.view.bytes
         for one in self.view.holders:
             if one.complete:
-                rank[fit.in_domain.get(one.standing.domain, [])] |= _Rank.DOUBLED
-        for domain, steadily in self.occupied.items():
-            if steadily or not self.steady:
-                free[fit.in_domain.get(domain, [])] = False
-            rank[fit.in_domain.get(domain, [])] |= _Rank.OCCUPIED
+                for at in fit.in_domain.get(one.standing.domain, ()):
+                    rank[at] |= _Rank.DOUBLED
+        for domain in self.occupied:
+            for at in fit.in_domain.get(domain, ()):
+                rank[at] |= _Rank.OCCUPIED
+                free[at] = free[at] and not self._taken(domain)
         for at in fit.quarantines:
             if self.title in self.ledger.volumes[fit.keys[at]].quarantined:
                 rank[at] -= _Rank.NOT_QUARANTINED
         for key in self.shunned:
             if key in fit.at:
                 rank[fit.at[key]] |= _Rank.SHUNNED
-        for key in {*self.holders, *self.staged, *self.there} & fit.at.keys():
-            at = fit.at[key]
-            rank[at] -= _Rank.NO_PART * (key in self.holders) + _Rank.NOT_STAGED * (key in self.staged)
-            rank[at] -= _Rank.NOT_RECEIVING * (self.staged.get(key, 0) is None)
-            free[at] = not self._barred(key, self.ledger.terms.hosts[self.ledger.volumes[key].host])
-            free[at] &= self._fits(key)
+        for key in {*self.holders, *self.staged, *self.there}:
+            if key in fit.at:
+                at = fit.at[key]
+                rank[at] -= _Rank.NO_PART * (key in self.holders) + _Rank.NOT_STAGED * (key in self.staged)
+                rank[at] -= _Rank.NOT_RECEIVING * (self.staged.get(key, 0) is None)
+                host = self.ledger.terms.hosts[self.ledger.volumes[key].host]
+                free[at] = not self._has(key) and not self._taken(host.domain) and self._fits(key)
         for at in np.lexsort((-score, rank)).tolist():  # stable: equal ones by key
             if free[at]:
                 volume = self.ledger.volumes[fit.keys[at]]
@@ -241,7 +242,7 @@ class Placing:
         """How often each reason keeps a volume out that has no copy yet."""
         reasons: Counter[str] = Counter()
         for key, volume, host in self.ledger.declared():
-            if self._barred(key, host):
+            if self._has(key) or self._taken(host.domain):
                 continue
             why_not = _unfit(volume, host, self.floor, steady=self.steady)
             if not why_not and not self._fits(key):
@@ -251,12 +252,14 @@ class Placing:
                 reasons[f"{volume.host}: {why_not}"] += 1
         return reasons
 
-    def _barred(self, key: str, host: HostTerms) -> bool:
-        """Whether the title is there already, or in the same failure domain."""
+    def _has(self, key: str) -> bool:
+        """Whether the title is on this volume, or promised to it. A part of it does not count."""
         holder = self.holders.get(key)
-        if key in self.there or (holder is not None and not holder.missing):
-            return True
-        return host.domain in self.occupied and (self.occupied[host.domain] or not self.steady)
+        return key in self.there or (holder is not None and not holder.missing)
+
+    def _taken(self, domain: str) -> bool:
+        """Whether another copy in this failure domain would be one too many."""
+        return domain in self.occupied and (self.occupied[domain] or not self.steady)
 
     def _fits(self, key: str) -> bool:
         already = self.staged.get(key, 0)
