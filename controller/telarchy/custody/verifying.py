@@ -48,8 +48,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
         raise ActionFailed(f"{action.title!r} is no longer on {place.host}", reason="Changed")
     folder = jobs.job_folder(place.path, action.id)
     begun, readings, running = await _left_over(bench, place, action, recorded)
-    whole = judge(action.title, recorded, readings)
-    record(bench, action.volume, action.title, whole, begun)
+    record(bench, action.volume, action.title, judge(action.title, recorded, readings), begun)
     rest = recorded if running else _without(recorded, action.title, readings)
     if rest:
         if not running:
@@ -63,13 +62,14 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
             failure = trouble
         # What was read until now counts, however it ended; the rest is read next time.
         with suppress(*((TelarchyError,) if failure else ())):
-            readings |= parse_readings(await jobs.output(place.link, folder))
-        whole = judge(action.title, recorded, readings)
-        record(bench, action.volume, action.title, whole, begun)
+            fresh = parse_readings(await jobs.output(place.link, folder))
+            record(bench, action.volume, action.title, judge(action.title, recorded, fresh), begun)
+            readings |= fresh
         if failure is not None:
             raise failure
     with suppress(ActionFailed):
         await jobs.remove(place.link, folder)
+    whole = judge(action.title, recorded, readings)
     unread = [one.path for one in _without(recorded, action.title, readings)]
     if whole.changed or unread:
         bench.rescan(action.volume)

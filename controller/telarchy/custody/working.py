@@ -51,9 +51,13 @@ async def carry_out(
 
 async def _follow(place: Place, folder: str, told: Callable[[bytes], None]) -> JobReport:
     ended = JobReport(JobState.LOST)
-    async for ended in jobs.follow(place.link, folder):
-        if ended.progress:
-            told(ended.progress)
+    for _ in range(2):
+        async for ended in jobs.follow(place.link, folder):
+            if ended.progress:
+                told(ended.progress)
+        if ended.state is not JobState.LOST:
+            break
+        # Ended while it was looked at, perhaps: lost is only what is lost twice.
     return ended
 
 
