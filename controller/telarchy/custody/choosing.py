@@ -101,8 +101,9 @@ class Choosing:
             for key, job in jobs:
                 if _alive(job) and job.action not in self.under_way:
                     self.ledger.free[key] = self.ledger.room(key) - max(0, job.total - job.bytes)
-                    self.ledger.moving += 1
-                    self.ledger.incoming[self.custody.volumes[key].host] += 1
+                    if job.state == "Running":  # what is staged moves nothing any more
+                        self.ledger.moving += 1
+                        self.ledger.incoming[self.custody.volumes[key].host] += 1
 
     def _jobs_of(self, title: str, volume: str) -> list[JobSeen]:
         return [job for key, job in self.jobs.get(title, ()) if key == volume]

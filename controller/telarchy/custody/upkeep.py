@@ -296,13 +296,17 @@ def _stands_well(titles: Iterable[str], census: Census) -> bool:
 def plan_cancellations(
     up: Upkeep, terms: Terms, seen: Observation, custody: CustodySeen, wanted: Mapping[str, Step]
 ) -> None:
-    """Jobs that run on a host though this plan does not want them. Only called when the plan is sure of itself."""
+    """Jobs that stand on a host though this plan does not want them: stopped, and their folders removed.
+
+    Also those that ended: a controller that died between the commit and the tidying leaves one behind. Only
+    called when the plan is sure of itself; what was staged stays a day.
+    """
     for key, volume in sorted(custody.volumes.items()):
         host = terms.hosts.get(volume.host)
         if host is None or not host.up or volume.state is not VolumeState.MOUNTED:
             continue
         for job in volume.jobs:
-            if job.state == "Running" and job.action not in wanted and job.action not in seen.running:
+            if job.action not in wanted and job.action not in seen.running:
                 up.steps.append(
                     Step(CancelJob(host=volume.host, root=volume.root, volume=key, job=job.action))
                 )

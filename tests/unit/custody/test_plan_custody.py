@@ -3,7 +3,7 @@
 from telarchy.core.plan import Decision, Plan
 from telarchy.custody.plan import plan_custody
 from telarchy.resources.meta import Ref
-from tests.world import GIB, NOW, Seen, VolumeState, files, fleet, floor, host, seen
+from tests.world import GIB, NOW, JobSeen, Seen, VolumeState, files, fleet, floor, host, seen
 
 
 def plan(of: Seen, now: float = NOW, **options: object) -> Plan:
@@ -275,3 +275,17 @@ def test_nothing_is_copied_before_every_live_root_was_seen() -> None:
     made = plan(of)
     assert {step.decision for step in made.steps} == {Decision.WAIT}
     assert ready(made)["status"] == "Unknown" or ready(made)["reason"] in ("Observing", "Waiting")
+
+
+def test_a_job_left_behind_by_a_dead_controller_takes_no_slot_and_is_tidied_away() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB))
+    of.put("attic", "films/Brazil", files(GIB))
+    left = JobSeen("00000000deadbeef", "Copy", "films/Alien", "Staged", bytes=GIB, total=GIB)
+    of.set_volume("cellar", jobs=(left,))
+    made = plan(of)
+    assert {(step.action.verb, step.decision) for step in made.steps} == {
+        ("Copy", Decision.START),
+        ("CancelJob", Decision.START),
+    }
