@@ -56,6 +56,7 @@ class Capability(Protocol):
 
     def detach(self) -> None:
         """The controller is about to stop: from now on a cancelled `act` leaves its job running."""
+        return None
 
     async def close(self) -> None:
         """Let go of connections and flush what is not stored yet. Jobs on hosts go on."""

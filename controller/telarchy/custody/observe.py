@@ -106,6 +106,11 @@ class Observer:
         for name in self.hosts if host is None else [host]:
             self._poke(self._look_soon, name)
 
+    def looked(self) -> dict[str, float]:
+        """When each host last answered a look, seconds since the epoch."""
+        passed = {state.host: time.monotonic() - state.looked_at for state in self._roots.values() if state.looked_at}
+        return {host: self._clock.now() - ago for host, ago in passed.items()}
+
     def keys(self) -> set[str]:
         """Keys under which the catalogue knows declared roots."""
         return {state.known or state.provisional for state in self._roots.values()}

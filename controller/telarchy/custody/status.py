@@ -157,6 +157,8 @@ def _floor_conditions(
         ready = condition("Ready", False, "Copying", summary)
     elif done.not_now:
         ready = condition("Ready", False, "Waiting", f"{summary}; {done.not_now}")
+    elif waiting and not stuck:
+        ready = condition("Ready", False, "Queued", summary)
     elif counts["lacking"] + counts["badlyPlaced"]:
         ready = condition("Ready", False, "Lacking", f"{summary}; {stuck}" if stuck else summary)
     else:

@@ -3,73 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Protocol
 
-from telarchy.core.capability import Capability
 from telarchy.core.clock import SteadyClock
-from telarchy.core.loop import HostsSeen, Journal, Reconciler
-from telarchy.core.observation import HostEvidence, Observation
-from telarchy.core.world import World
-from telarchy.errors import TelarchyError
+from telarchy.core.loop import Journal, Reconciler
 from telarchy.links.secrets import SecretResolver
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
+from telarchy.runtime.evidence import EVIDENCE, to_memory
 from telarchy.runtime.journal import StoreJournal
 from telarchy.runtime.revision import Revision, Source
+from telarchy.runtime.rooms import Rooms, furnish
 from telarchy.runtime.snapshot import snapshot
 from telarchy.runtime.tenure import Tenure
 from telarchy.store import Store
 
-Why = Callable[[str, str, World, Observation, float], list[str]]
-"""(topic, name, world, seen, now) → lines that explain it. Raises TelarchyError when there is no such thing."""
-
-
-@dataclass(frozen=True)
-class Rooms:
-    """The capabilities of a fleet in the order in which they look, and what else the runtime asks of them.
-
-    looked:  when each host's evidence was last brought up to date, seconds since the epoch
-    """
-
-    capabilities: Sequence[Capability]
-    hosts: HostsSeen
-    why: Why
-    looked: Callable[[], Mapping[str, float]] = dict
-
-
-class NoHosts:
-    """A fleet of which nothing is seen."""
-
-    cut_off = False
-
-    def evidence(self) -> Mapping[str, HostEvidence]:
-        return {}
+__all__ = ["Engine", "FleetJournal", "Rooms", "furnish"]
 
 
 class FleetJournal(Journal, Protocol):
     """A journal that also hears which resources left desired state."""
 
     def forget(self, refs: Iterable[Ref]) -> None: ...
-
-
-def furnish(
-    store: Store,
-    clock: SteadyClock,
-    *,
-    secrets: SecretResolver | None = None,
-    tenure: Tenure | None = None,
-) -> Rooms:
-    """Every capability this version has, wired to the links and the store.
-
-    secrets:  where `secretRef`s lead; None: to files and environment variables
-    tenure:   the right to act as granted from above; None: the hosts' own lease files decide
-    """
-    return Rooms(capabilities=(), hosts=NoHosts(), why=_nothing_to_explain)
-
-
-def _nothing_to_explain(topic: str, name: str, world: World, seen: Observation, now: float) -> list[str]:
-    raise TelarchyError(f"nothing is known of {topic} {name}")
 
 
 class Engine:
@@ -94,7 +49,7 @@ class Engine:
         self.clock = SteadyClock()
         self.revision = Revision()
         self.declared = asyncio.Event()  # set once desired state was read
-        self._rooms = rooms or furnish(store, self.clock, secrets=secrets, tenure=tenure)
+        self._rooms = rooms or furnish(store, self.clock, namespace=namespace, secrets=secrets, tenure=tenure)
         self._journal: FleetJournal = journal or StoreJournal(store)
         self.reconciler = Reconciler(
             capabilities=self._rooms.capabilities,
@@ -104,6 +59,11 @@ class Engine:
             observe_only=observe_only,
         )
         self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def lost(self) -> str:
+        """What could not be read of what was remembered, in plain words; "" when nothing."""
+        return self._rooms.lost
 
     def follow(self, revision: Revision) -> None:
         """A new revision of desired state."""
@@ -142,8 +102,19 @@ class Engine:
 
     def why(self, topic: str, name: str) -> list[str]:
         """Lines that explain a title, a host or a floor."""
-        seen, now = self.reconciler.observation(), self.clock.now()
+        now = self.clock.now()
+        kept = self.store.memory.get(EVIDENCE)
+        if self.reconciler.rounds == 0 and kept is not None:
+            # Nobody has looked in this process: explain from what the last controller saw.
+            seen = self._rooms.recall(kept, self._journal.approved(now))
+        else:
+            seen = self.reconciler.observation()
         return self._rooms.why(topic, name, self.reconciler.world, seen, now)
+
+    def keep_evidence(self) -> None:
+        """Keep what was seen, for questions while no controller runs."""
+        if not self.store.read_only:
+            self.store.memory.put(EVIDENCE, to_memory(self.reconciler.observation()))
 
     def nudge(self) -> None:
         """Something was applied or approved."""
@@ -168,3 +139,4 @@ class Engine:
             await asyncio.gather(self._looking, return_exceptions=True)
         for capability in self._rooms.capabilities:
             await capability.close()
+        await self._rooms.close()

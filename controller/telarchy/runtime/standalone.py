@@ -83,9 +83,9 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
         engine = Engine(
             store, source, namespace=options.namespace, observe_only=options.observe_only, rooms=rooms
         )
-        if store.lost:
+        for lost in filter(None, (store.lost, engine.lost)):
             ref = Ref("Store", options.namespace, "state")
-            store.events.record([Event(ref, "StoreDamaged", store.lost, "Warning")])
+            store.events.record([Event(ref, "StoreDamaged", lost, "Warning")])
         answers = Answers(store, engine)
         control = Control(answers, options.state)
         await control.start()
@@ -100,6 +100,7 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
             await engine.close()
             with suppress(sqlite3.OperationalError):
                 store.memory.put(SNAPSHOT, engine.snapshot())
+                engine.keep_evidence()
 
 
 async def run(running: Running, options: RunOptions) -> Ended:
@@ -162,6 +163,7 @@ async def _keep(engine: Engine) -> None:
         with suppress(sqlite3.OperationalError):
             if engine.reconciler.rounds != kept_round:
                 store.memory.put(SNAPSHOT, engine.snapshot(), now)
+                engine.keep_evidence()
                 kept_round, beat = engine.reconciler.rounds, 0.0
             if now - beat >= HEARTBEAT_SECONDS:
                 store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)

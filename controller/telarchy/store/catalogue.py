@@ -93,12 +93,13 @@ class CatalogueFile:
         holdings = {}
         for key, titles, columns in self._connection.execute("SELECT key, titles, columns FROM volume"):
             holdings[key] = _unpack(key, titles, columns)
+        table = ManifestTable(self._connection)
         names = TitleNames(chunks, marks, sets)
         names.forgotten.update(json.loads(meta["forgotten"]) if "forgotten" in meta else [])
         return Catalogue(
             names=names,
             holdings=holdings,
-            manifests=ManifestTable(self._connection),
+            manifests=ManifestOverlay(table) if self.read_only else table,
             patterns=TitlePatterns(patterns["select"], patterns["exclude"]),
             irregular=json.loads(meta["irregular"]) if "irregular" in meta else None,
         )
@@ -160,6 +161,30 @@ class ManifestTable:
 
     def rename(self, old: str, new: str) -> None:
         self._connection.execute("UPDATE OR REPLACE manifest SET volume = ? WHERE volume = ?", (new, old))
+
+
+class ManifestOverlay:
+    """`Manifests` for a look that leaves no trace: changes stay in memory, all else comes from the table."""
+
+    def __init__(self, table: ManifestTable) -> None:
+        self._table = table
+        self._changed: dict[tuple[str, int], Manifest] = {}
+        self._renamed: dict[str, str] = {}
+
+    def get(self, volume: str, title: int) -> Manifest:
+        changed = self._changed.get((volume, title))
+        return self._table.get(self._renamed.get(volume, volume), title) if changed is None else changed
+
+    def put(self, volume: str, title: int, manifest: Manifest) -> None:
+        self._changed[volume, title] = manifest
+
+    def drop(self, volume: str, title: int) -> None:
+        self._changed[volume, title] = ()
+
+    def rename(self, old: str, new: str) -> None:
+        self._renamed[new] = self._renamed.pop(old, old)
+        for volume, title in [key for key in self._changed if key[0] == old]:
+            self._changed[new, title] = self._changed.pop((volume, title))
 
 
 def _pack(held: Holdings) -> bytes:

@@ -1,0 +1,55 @@
+"""The last evidence, kept in the store: what `why` explains from when no controller runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from telarchy.core.observation import HostEvidence, Observation
+from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.evidence import CustodySeen, JobSeen, TrashSeen, VolumeSeen, VolumeState
+
+EVIDENCE = "evidence"
+"""Memory key."""
+
+
+def to_memory(seen: Observation) -> dict[str, Any]:
+    """Hosts and volumes of an observation, JSON-ready; the catalogue has its own file."""
+    custody: CustodySeen | None = seen.sections.get("custody")
+    volumes = custody.volumes.values() if custody is not None else ()
+    return {
+        "hosts": [asdict(one) | {"versions": dict(one.versions)} for one in seen.hosts.values()],
+        "free": dict(seen.free),
+        "cutOff": seen.cut_off,
+        "volumes": [asdict(one) | {"quarantined": sorted(one.quarantined)} for one in volumes],
+        "fenced": custody.fenced if custody is not None else "",
+    }
+
+
+def from_memory(kept: Mapping[str, Any], catalogue: Catalogue, approved: frozenset[str]) -> Observation:
+    """The observation that was kept, as if it were now. Fields of another version are left out."""
+    volumes = [_volume(one) for one in kept.get("volumes", ())]
+    hosts = [HostEvidence(**_known(HostEvidence, one)) for one in kept.get("hosts", ())]
+    seen = CustodySeen(catalogue, {one.key: one for one in volumes}, kept.get("fenced", ""))
+    return Observation(
+        hosts={one.name: one for one in hosts},
+        free=kept.get("free", {}),
+        cut_off=bool(kept.get("cutOff")),
+        sections={"custody": seen},
+        approved=approved,
+    )
+
+
+def _volume(kept: Mapping[str, Any]) -> VolumeSeen:
+    known = _known(VolumeSeen, kept)
+    known["state"] = VolumeState(known.get("state", VolumeState.UNKNOWN))
+    known["jobs"] = tuple(JobSeen(**_known(JobSeen, one)) for one in known.get("jobs", ()))
+    trash = (_known(TrashSeen, one) for one in known.get("trash", ()))
+    known["trash"] = tuple(TrashSeen(**one | {"titles": tuple(one.get("titles", ()))}) for one in trash)
+    known["quarantined"] = frozenset(known.get("quarantined", ()))
+    return VolumeSeen(**known)
+
+
+def _known(kind: type[Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    return {one.name: kept[one.name] for one in fields(kind) if one.name in kept}
