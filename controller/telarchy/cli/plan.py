@@ -41,7 +41,9 @@ def plan(
         shown, faults = run_quietly(_think(source, allowed_signers, namespace, state, stages), state)
     for fault in faults:
         click.echo(fault, err=True)
-    if output == "text":
+    if output == "text" and shown.pop("unknown", False):
+        click.echo("No plan: nothing is known of what is declared.", err=True)
+    elif output == "text":
         from telarchy.cli.plantext import plan_lines
 
         for line in plan_lines(shown):
@@ -94,6 +96,7 @@ async def _think(
             with _stage(stages, "think"):
                 engine.think()
             shown = engine.snapshot(steps=None)
+            shown["unknown"] = not revision.healthy and not revision.resources
         finally:
             await engine.close()
     faults = [str(problem) for problem in revision.problems if problem.severity == "error"]

@@ -136,7 +136,7 @@ class Lines:
             one["id"]: one["count"] for one in running.answers.events(namespace=namespace)
         }
         self._revision = self._trouble = ""
-        self._next_progress = 0.0
+        self._next_progress = time.monotonic() + PROGRESS_SECONDS
 
     async def show(self) -> None:
         changed = asyncio.Event()

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from telarchy.core.words import format_bytes, format_span
-from telarchy.resources.meta import Column, Kind
+from telarchy.resources.meta import MESSAGE, Column, Kind
 
 NONE = "<none>"
 GAP = "   "
@@ -65,6 +65,9 @@ def rows_of(
 
 def _cell(resource: Mapping[str, Any], column: Column) -> str:
     value = at_path(resource, column.path)
+    if column == MESSAGE and not value:
+        # a condition may say all in its reason
+        value = at_path(resource, '.status.conditions[?(@.type=="Ready")].reason')
     if column.type == "date":
         return age(value)
     if value is None:

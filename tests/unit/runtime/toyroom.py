@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from telarchy.core.action import Action
 from telarchy.core.capability import Capability
-from telarchy.core.observation import HostEvidence, Progress
+from telarchy.core.observation import HostEvidence, Observation, Progress
 from telarchy.core.plan import Decision, Hold, Plan, Step
 from telarchy.resources.custodyfloor import CustodyFloor
 from telarchy.resources.host import Host
@@ -110,7 +110,11 @@ class Toys(Capability):
 
     def rooms(self):
         return Rooms(
-            capabilities=(self,), hosts=self, why=self.why, looked=lambda: dict.fromkeys(self.hosts, 0.0)
+            capabilities=(self,),
+            hosts=self,
+            why=self.why,
+            looked=lambda: dict.fromkeys(self.hosts, 0.0),
+            recall=lambda kept, approved: Observation(sections={"toys": self.section()}),
         )
 
     def why(self, topic, name, world, seen, now):
