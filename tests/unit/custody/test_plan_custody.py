@@ -98,6 +98,23 @@ def test_an_unmounted_volume_is_unknown_and_never_repaired_for() -> None:
     assert len(made.holds) == 1 and "mount it again" in made.holds[0].summary
 
 
+def test_an_owner_may_give_missing_volumes_a_grace_too() -> None:
+    of = seen(
+        fleet(grace={"volume": "10m"}),
+        host("attic"),
+        host("cellar"),
+        host("laptop", always_on=False),
+        floor(),
+    )
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB))
+    of.set_volume("cellar", state=VolumeState.MISSING, missing_for=60.0)
+    made = plan(of)
+    assert made.steps == () and made.wake_at == NOW + 9 * 60
+    of.set_volume("cellar", missing_for=600.0)
+    assert [step.action.host for step in plan(of).steps] == ["laptop"]
+
+
 def test_the_brake_stops_repair_when_more_than_one_custodian_is_gone() -> None:
     names = ["a", "b", "c", "d"]
     of = seen(fleet(), *(host(name) for name in names), floor())
