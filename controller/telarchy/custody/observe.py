@@ -29,6 +29,7 @@ from telarchy.links.link import Link
 
 LOOK_TIMEOUT = 30.0
 FIRST_ROUND_SECONDS = 3.0  # how long to wait for slow hosts before deciding about the lease
+MISSING_SECONDS = 3.0  # between looks at a host one of whose volumes is not there
 AGAIN_SECONDS = 15.0  # after a scan that failed
 
 Place = tuple[str, str, str]  # host, root, path
@@ -108,7 +109,11 @@ class Observer:
 
     def looked(self) -> dict[str, float]:
         """When each host last answered a look, seconds since the epoch."""
-        passed = {state.host: time.monotonic() - state.looked_at for state in self._roots.values() if state.looked_at}
+        passed = {
+            state.host: time.monotonic() - state.looked_at
+            for state in self._roots.values()
+            if state.looked_at
+        }
         return {host: self._clock.now() - ago for host, ago in passed.items()}
 
     def keys(self) -> set[str]:
@@ -173,7 +178,12 @@ class Observer:
                 await self._take_lease(wait=True)
                 self._tell()
                 self._poke(self._scan_soon, host)
-                await _sleep_or(self._event(self._look_soon, host), RENEW_SECONDS)
+                await _sleep_or(self._event(self._look_soon, host), self._pause(host))
+
+    def _pause(self, host: str) -> float:
+        """Until the next look. A person who mounts a disk again is watching the screen."""
+        whole = all(state.standing.state in SCANNABLE for state in self._roots.values() if state.host == host)
+        return RENEW_SECONDS if whole else MISSING_SECONDS
 
     async def _keep_scanning(self, host: str) -> None:
         while True:

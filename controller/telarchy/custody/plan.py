@@ -11,7 +11,7 @@ The order of thought, once a round:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telarchy.core.hosts import HostState
@@ -194,6 +194,7 @@ def report(
     moments = [done.copies.wake_at, done.upkeep.wake_at]
     moments += [host.changes_at for host in done.terms.hosts.values()]
     moments += [floor.changes_at for floor in done.terms.floors]
+    moments += _volumes_given_up(done, now)
     statuses = statuses_of(done, seen, now, rounds)
     unsettled = [
         str(floor.ref)
@@ -211,6 +212,19 @@ def report(
         beyond=(beyond[0] + done.upkeep.due, beyond[1] + done.upkeep.due_bytes),
         wake_at=min((at for at in moments if at is not None), default=None),
     )
+
+
+def _volumes_given_up(done: Deliberation, now: float) -> Iterator[float]:
+    """When missing volumes of hosts that are up will count as gone, where the owner's rule says so."""
+    span = done.terms.fleet.grace.volume
+    if span is None:
+        return
+    for volume in done.custody.volumes.values():
+        host = done.terms.hosts.get(volume.host)
+        if host is not None and host.up and volume.state is VolumeState.MISSING:
+            left = span.seconds - volume.missing_for
+            if left > 0:
+                yield now + left
 
 
 def copying_now(steps: tuple[Step, ...]) -> list[Copy]:
