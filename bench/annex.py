@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.figures import Row, Skipped, cache, median, seconds
@@ -59,17 +60,19 @@ def prepare(files: int = FILES, repositories: int = REPOSITORIES) -> Path:
     return home
 
 
-def run(telarchy_seconds: float, titles: int) -> list[Row]:
-    """Time the peer, and compare it per title with a floor check of `titles` that took `telarchy_seconds`."""
+def run(telarchy: Callable[[], float], titles: int) -> list[Row]:
+    """Time the peer, and compare it per title. `telarchy` runs one cold floor check of `titles` titles and says
+    how many seconds it took; the two take turns, so that both meet the same weather."""
     repository = prepare() / "repository"
-    walls, lacking = [], 0
+    walls, ours_walls, lacking = [], [], 0
     for _ in range(RUNS):
+        ours_walls += [telarchy(), telarchy()]
         started = time.perf_counter()
         found = _run(repository, "git", "annex", "find", "--lackingcopies=1")
         walls.append(time.perf_counter() - started)
         lacking = found.count("\n")
     version = _run(repository, "git", "annex", "version", "--raw")
-    each, ours = median(walls) / FILES, telarchy_seconds / titles
+    each, ours = median(walls) / FILES, median(ours_walls) / titles
     ratio = each / ours
     return [
         Row(
@@ -84,7 +87,7 @@ def run(telarchy_seconds: float, titles: int) -> list[Row]:
             f"{ratio:,.0f} : 1",
             "≥ 500 : 1",
             ratio >= 500,
-            f"{seconds(each)} : {seconds(ours)}",
+            f"{seconds(each)} : {seconds(ours)}, taking turns",
         ),
     ]
 

@@ -42,6 +42,12 @@ def cache() -> Path:
     return folder
 
 
+def child_environment() -> dict[str, str]:
+    """For processes that import what this one imports."""
+    root = Path(__file__).resolve().parent.parent
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "controller"), str(root)])}
+
+
 def seconds(value: float) -> str:
     """`12.3 ms`, `1.23 s`, `4.5 µs`: three digits that mean something."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

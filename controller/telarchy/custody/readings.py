@@ -76,8 +76,8 @@ class Readings:
         due_at = held.verified + span
         due_at[held.verified == 0] = 0.0
         due_at[(span == 0) | ((held.flags & DAMAGED) != 0)] = math.inf
-        rows = np.flatnonzero(due_at <= now)
-        coming = due_at[due_at > now]
+        late = due_at <= now
+        rows, coming = np.flatnonzero(late), due_at[~late]
         next_at = float(coming.min()) if len(coming) else math.inf
         found = Due(rows, due_at[rows], int(held.bytes[rows].sum()), next_at)
         self._known[volume] = held, now, found
@@ -87,10 +87,11 @@ class Readings:
 def _spans(floors: Sequence[FloorCount]) -> npt.NDArray[np.float64]:
     """Seconds between readings by title id, 0 for never: the shortest that a floor of the title asks for."""
     count = max((len(floor.member) for floor in floors), default=0)
-    spans = np.zeros(count)
+    spans = np.zeros(-(-count // len(_EARLINESS)) * len(_EARLINESS))
     for floor in floors:
-        every = floor.terms.verify_every
+        every, known = floor.terms.verify_every, spans[: len(floor.member)]
         if every and floor.terms.acts:
-            shorter = floor.member & ((spans == 0) | (spans > every))
-            spans[shorter] = every
-    return spans * np.resize(_EARLINESS, count)
+            known[floor.member & ((known == 0) | (known > every))] = every
+    table = spans.reshape(-1, len(_EARLINESS))
+    table *= _EARLINESS
+    return spans
