@@ -104,7 +104,7 @@ def _head(plan: Mapping[str, Any], source: str, known: Mapping[str, Any], troubl
     text = Text(no_wrap=True, overflow="ellipsis")
     text.append(" telarchy ", style="bold reverse")
     text.append(f" {source} ", style="bold")
-    if not known.get("healthy", True) or known.get("stalled"):
+    if not known.get("sound", True):
         text.append(str(known.get("message", "")), style="yellow")
     else:
         text.append(str(known.get("message", "")), style="dim")

@@ -68,7 +68,7 @@ def _current(state: Path) -> tuple[dict[str, Any] | None, list[str]]:
     if not client.live:
         return None, []
     known = client.ask("source") or {}
-    faults = list(known.get("problems", [])) if known.get("stalled") or not known.get("healthy", True) else []
+    faults = list(known.get("problems", [])) if not known.get("sound", True) else []
     return client.ask("plan"), faults
 
 

@@ -9,7 +9,7 @@ no step of theirs may look like a decision to let go of a library.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 
 from telarchy.core.plan import Event
 from telarchy.core.words import listing, plural
@@ -47,6 +47,7 @@ class Desired:
         self._missing_since: dict[Ref, float] = {}
         self._stalled: Findings = {}
         self._advice: Findings = {}
+        self._unread: tuple[Problem, ...] = ()
         self._failure = ""
 
     @property
@@ -112,24 +113,25 @@ class Desired:
         known = {_key(ref): place for ref, place in found.places.items()}
         known |= {_key(ref): places[_key(ref)] for ref in wanted if _key(ref) in places.keys() - known.keys()}
         self._store.memory.put(PLACES, known, now)
-        self._tell_problems(stalled, found.advice, last_good, now)
+        self._tell_problems(stalled, found, last_good, now)
         return Revision(
             resources=tuple(kept),
             stalled=stalled,
+            unread=found.unread,
             problems=found.problems,
             revision=look.revision,
-            message=_summary(len(kept), stalled),
+            message=_summary(len(kept), stalled, found.unread),
         )
 
     def _tell_problems(
         self,
         stalled: Findings,
-        advice: Mapping[Ref, tuple[Problem, ...]],
+        found: Manifests,
         last_good: Iterable[Ref],
         now: float,
     ) -> None:
         """An event for each resource that has problems, if they are others than before."""
-        events = []
+        events, advice, unread = [], found.advice, found.unread
         for ref, problems in advice.items():
             if self._advice.get(ref) != problems:
                 events += [Event(ref, "Questionable", str(problem), "Warning") for problem in problems]
@@ -138,7 +140,12 @@ class Desired:
                 continue
             ending = "; it stays as it last was" if ref in last_good else ""
             events.append(Event(ref, "Stalled", f"{problems[0]}{ending}", "Warning"))
-        self._stalled, self._advice = stalled, dict(advice)
+        events += [
+            Event(self._ref, "Unreadable", str(problem), "Warning")
+            for problem in unread
+            if problem not in self._unread
+        ]
+        self._stalled, self._advice, self._unread = stalled, dict(advice), tuple(unread)
         self._store.events.record(events, now)
 
     def _tell(self, revision: Revision, failure: str) -> None:
@@ -151,6 +158,7 @@ class Desired:
             "name": self.name,
             "revision": revision.revision,
             "healthy": revision.healthy,
+            "sound": revision.healthy and not revision.stalled and not revision.unread,
             "message": revision.message,
             "problems": [str(problem) for problem in revision.problems[:PROBLEMS_KEPT]],
             "stalled": {_key(ref): [str(one) for one in found] for ref, found in revision.stalled.items()},
@@ -173,8 +181,11 @@ def _damaged_place(place: str | None, found: Manifests) -> str | None:
     return None
 
 
-def _summary(count: int, stalled: Findings) -> str:
-    if not stalled:
-        return plural(count, "resource")
-    names = listing([str(ref) for ref in sorted(stalled)])
-    return f"{plural(count, 'resource')}; stalled: {names}"
+def _summary(count: int, stalled: Findings, unread: Sequence[Problem]) -> str:
+    parts = [plural(count, "resource")]
+    if stalled:
+        parts.append(f"stalled: {listing([str(ref) for ref in sorted(stalled)])}")
+    if unread:
+        more = f" and {plural(len(unread) - 1, 'more problem')}" if len(unread) > 1 else ""
+        parts.append(f"{unread[0]}{more}")
+    return "; ".join(parts)

@@ -30,12 +30,15 @@ def usable(loaded: Loaded, text_of: Callable[[str], str]) -> Manifests:
     resources: dict[Ref, Resource] = {}
     places: dict[Ref, str] = {}
     broken: dict[Ref, list[Problem]] = {}
+    unread: list[Problem] = []
     damaged: set[str] = set()
     for problem in loaded.errors:
         damaged.add(problem.file)
         ref = named_near(text_of(problem.file), problem.line)
         if ref is not None:
             broken.setdefault(ref, []).append(problem)
+        else:
+            unread.append(problem)
     for one in loaded.resources:
         resources[one.ref], places[one.ref] = one.resource, one.file
         broken.pop(one.ref, None)
@@ -52,6 +55,7 @@ def usable(loaded: Loaded, text_of: Callable[[str], str]) -> Manifests:
         places=places,
         broken={ref: tuple(problems) for ref, problems in sorted(broken.items())},
         advice={ref: tuple(problems) for ref, problems in sorted(advice.items())},
+        unread=tuple(unread),
         damaged=frozenset(damaged),
         problems=(*loaded.problems, *crossed),
     )

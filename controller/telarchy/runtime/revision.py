@@ -22,6 +22,7 @@ class Manifests:
     places:   which file each resource stands in
     broken:   resources that are named there but cannot be used as written
     advice:   resources that are followed, although something between them and others is wrong
+    unread:   errors in text that names no resource
     damaged:  files and folders whose content is not fully known; nothing that stood in them has left
     """
 
@@ -29,6 +30,7 @@ class Manifests:
     places: Mapping[Ref, str] = field(default_factory=dict)
     broken: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
     advice: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    unread: tuple[Problem, ...] = ()
     damaged: frozenset[str] = frozenset()
     problems: tuple[Problem, ...] = ()
 
@@ -54,6 +56,7 @@ class Revision:
 
     resources:  with their identity; a broken one in its last good version
     stalled:    what cannot be used as written, whether or not a last good version stands in for it
+    unread:     errors in text that names no resource
     problems:   every finding, warnings too, in the order of the files
     healthy:    the place could be read; False means that all of this is what was known before
     complete:   every kind has been read at least once; until then nothing is removed or stopped
@@ -62,6 +65,7 @@ class Revision:
 
     resources: tuple[Resource, ...] = ()
     stalled: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    unread: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
     revision: str = ""
     message: str = ""

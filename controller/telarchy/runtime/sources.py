@@ -92,6 +92,7 @@ class EmbeddedSource:
             "name": "",
             "revision": "applied",
             "healthy": True,
+            "sound": True,
             "message": message,
             "problems": [],
             "stalled": {},

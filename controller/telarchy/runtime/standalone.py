@@ -90,7 +90,8 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
         control = Control(answers, options.state)
         await control.start()
         engine.reconciler.on_change(control.changed)
-        keeping = asyncio.create_task(_keep(engine), name="keep what is known")
+        since = time.time()
+        keeping = asyncio.create_task(_keep(engine, since), name="keep what is known")
         try:
             yield Running(engine, answers, store)
         finally:
@@ -100,6 +101,7 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
             await engine.close()
             with suppress(sqlite3.OperationalError):
                 store.memory.put(SNAPSHOT, engine.snapshot())
+                store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": time.time()})
                 engine.keep_evidence()
 
 
@@ -146,6 +148,8 @@ def wanting(revision: Revision) -> str:
     """Why a settled fleet is still not all that was declared: "" when it is."""
     if not revision.healthy:
         return revision.message
+    if revision.unread:
+        return str(revision.unread[0])
     if revision.stalled:
         first = next(iter(sorted(revision.stalled)))
         problems = revision.stalled[first]
@@ -153,9 +157,9 @@ def wanting(revision: Revision) -> str:
     return ""
 
 
-async def _keep(engine: Engine) -> None:
+async def _keep(engine: Engine, since: float) -> None:
     """Keep in the store what `get`, `plan` and `why` need when nobody runs, and how old it is."""
-    store, since = engine.store, time.time()
+    store = engine.store
     kept_round, beat = -1, 0.0
     while True:
         now = time.time()
