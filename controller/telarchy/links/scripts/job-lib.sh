@@ -43,6 +43,13 @@ lives() {
 	[ -n "$_then" ] && [ "$_in_boot" = "$BOOT" ] && born "$PID" && [ "$BORN" = "$_then" ]
 }
 
+# put NEW NAME: rename over, and survive a power cut: without the flush the new name may stand for an empty file.
+put() {
+	sync -- "$1" 2>/dev/null || sync
+	mv -f -- "$1" "$2" || return 1
+	sync -- "${2%/*}" 2>/dev/null || sync -- . 2>/dev/null || sync
+}
+
 # take_lock FILE: wait until it is ours; one that a dead process left is broken. Freed when the script ends.
 take_lock() {
 	note_pid "$1.$$" $$ || return 1

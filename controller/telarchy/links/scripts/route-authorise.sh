@@ -58,5 +58,5 @@ take_lock .telarchy-lock || exit 1
 		' "$file" || exit 1
 	fi
 	[ -z "$line" ] || printf '%s\n' "$line"
-} >"$file.telarchy.$$" && mv -f "$file.telarchy.$$" "$file" || exit 1
+} >"$file.telarchy.$$" && put "$file.telarchy.$$" "$file" || exit 1
 [ -n "$line" ] && echo authorised || echo revoked

@@ -9,14 +9,14 @@ if [ ! -s "$1" ] || [ ! -s "$1.pub" ]; then
 	if [ ! -s "$1" ]; then
 		rm -f "$1.new" "$1.new.pub"
 		ssh-keygen -q -t ed25519 -N '' -C "$4" -f "$1.new" </dev/null >&2 || exit 1
-		mv -f "$1.new" "$1"
+		put "$1.new" "$1" || exit 1
 		rm -f "$1.new.pub"
 	fi
 	ssh-keygen -y -P '' -f "$1" >"$1.pub.new" </dev/null || exit 1
-	mv -f "$1.pub.new" "$1.pub"
+	put "$1.pub.new" "$1.pub" || exit 1
 fi
 if [ "$(cat "$1.known_hosts" 2>/dev/null)" != "$2 $3" ]; then
-	printf '%s\n' "$2 $3" >"$1.known_hosts.$$" && mv -f "$1.known_hosts.$$" "$1.known_hosts" || exit 1
+	printf '%s\n' "$2 $3" >"$1.known_hosts.$$" && put "$1.known_hosts.$$" "$1.known_hosts" || exit 1
 fi
 printf '%s\n' "$PWD"
 cat -- "$1.pub"
