@@ -77,6 +77,7 @@ def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event
                 "Copying",
                 "Observing",
                 "Progressing",
+                "Queued",
                 "Waiting",
             )
             yield Event(ref, one["reason"], one["message"] or one["reason"], "Normal" if calm else "Warning")

@@ -74,7 +74,9 @@ class RootState:
             id=standing.id,
             found=standing.found,
             state=standing.state,
-            message="; ".join(part for part in (standing.message or self.trouble, self.remark) if part),
+            message="; ".join(
+                part for part in (standing.message or self.trouble, self.remark if readable else "") if part
+            ),
             free=look.free if look is not None else None,
             total=look.total if look is not None else None,
             # Until this process has looked through a volume that it can look through, it knows of the past only.
