@@ -13,7 +13,7 @@ from telarchy.resources.meta import Ref, parse_time
 from telarchy.store import Store
 from telarchy.store.approvals import VALID_SECONDS
 
-FIRST_SEEN = "approvals/seen"  # memory key: when each hash was first read
+FIRST_SEEN = "approvals/seen"  # memory key: when each word of an annotation was first read
 
 
 class AnnotatedApprovals:
@@ -25,16 +25,17 @@ class AnnotatedApprovals:
 
     def read(self, annotations: Mapping[Ref, str], now: float) -> None:
         """Take in the annotations of this moment."""
-        seen: dict[str, float] = self._store.memory.get(FIRST_SEEN, {})
-        wanted = {}
-        for text in annotations.values():
-            for word in text.replace(",", " ").split():
-                plan_hash, _, stamp = word.partition("@")
-                wanted[plan_hash] = _moment(stamp, seen.get(plan_hash, now))
-        for plan_hash in self._wanted.keys() - wanted:
+        before: dict[str, float] = self._store.memory.get(FIRST_SEEN, {})
+        words = {word for text in annotations.values() for word in text.replace(",", " ").split()}
+        seen = {word: before.get(word, now) for word in words}
+        if seen != before:
+            self._store.memory.put(FIRST_SEEN, seen, now)
+        wanted: dict[str, float] = {}
+        for word, first in seen.items():
+            plan_hash, _, stamp = word.partition("@")
+            wanted[plan_hash] = max(wanted.get(plan_hash, 0.0), _moment(stamp, first))
+        for plan_hash in self._wanted.keys() - wanted.keys():
             self._store.approvals.withdraw(plan_hash)
-        if wanted != seen:
-            self._store.memory.put(FIRST_SEEN, wanted, now)
         self._wanted = wanted
 
     def grant(self, holds: Iterable[Hold], now: float) -> bool:

@@ -105,11 +105,9 @@ class Lease:
         if not self.held or self._object is None:
             return
         self.held = False
-        spec = self._object["spec"] | {
-            "holderIdentity": "",
-            "leaseDurationSeconds": 1,
-            "renewTime": micro_time(),
-        }
+        # without a holder rather than with an empty one, which newer API servers may refuse
+        spec = self._object["spec"] | {"leaseDurationSeconds": 1, "renewTime": micro_time()}
+        del spec["holderIdentity"]
         try:
             await self._cluster.replace(self._path, self._object | {"spec": spec}, attempts=1)
         except ClusterError as error:
