@@ -46,8 +46,9 @@ class Client(Protocol):
 def connect(state: Path, *, quiet: bool = False) -> Client:
     """The controller of this state folder, else its store; then stderr says how old the answers are."""
     path = state / SOCKET_NAME
+    knock = _Connection(path)
     try:
-        _Connection(path).connect()
+        knock.connect()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         client = StoreClient(state)
         if not quiet:
@@ -57,6 +58,8 @@ def connect(state: Path, *, quiet: bool = False) -> Client:
         raise TelarchyError(
             f"the controller on {state} runs as another user, and answers only to that one"
         ) from None
+    finally:
+        knock.close()
     return SocketClient(path)
 
 

@@ -118,6 +118,7 @@ class Desired:
             resources=tuple(kept),
             stalled=stalled,
             unread=found.unread,
+            leaving=tuple(sorted(self._missing_since)),
             problems=found.problems,
             revision=look.revision,
             message=_summary(len(kept), stalled, found.unread),

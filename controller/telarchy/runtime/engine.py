@@ -48,7 +48,7 @@ class Engine:
         self.store, self.source, self.namespace = store, source, namespace
         self.clock = SteadyClock()
         self.revision = Revision()
-        self.declared = asyncio.Event()  # set once desired state was read
+        self.declared = asyncio.Event()  # set once desired state was read, and nothing about it is in doubt
         self._rooms = rooms or furnish(store, self.clock, namespace=namespace, secrets=secrets, tenure=tenure)
         self._journal: FleetJournal = journal or StoreJournal(store)
         self.reconciler = Reconciler(
@@ -71,7 +71,8 @@ class Engine:
         self.revision = revision
         self._journal.forget(before - {resource.ref for resource in revision.resources})
         self.reconciler.set_world(revision.world(self.namespace))
-        self.declared.set()
+        if not revision.leaving:
+            self.declared.set()
 
     async def follow_source(self) -> None:
         """Follow desired state until cancelled."""

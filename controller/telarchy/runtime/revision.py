@@ -58,6 +58,7 @@ class Revision:
     stalled:    what cannot be used as written, whether or not a last good version stands in for it
     unread:     errors in text that names no resource
     problems:   every finding, warnings too, in the order of the files
+    leaving:    gone from the place, and kept until a second look confirms it
     healthy:    the place could be read; False means that all of this is what was known before
     complete:   every kind has been read at least once; until then nothing is removed or stopped
     message:    one sentence about the place as a whole
@@ -69,6 +70,7 @@ class Revision:
     problems: tuple[Problem, ...] = ()
     revision: str = ""
     message: str = ""
+    leaving: tuple[Ref, ...] = ()
     healthy: bool = True
     complete: bool = True
 

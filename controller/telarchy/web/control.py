@@ -99,6 +99,8 @@ class Control:
         question = str(arguments.pop("question", ""))
         if question not in QUESTIONS:
             raise NotFound(f"this controller cannot watch `{question}`")
+        # the event is taken before the answer is made: a change during either is not missed
+        changed = self._changed
         last = to_json(getattr(self._answers, question)(**arguments))
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
@@ -107,8 +109,9 @@ class Control:
             while True:
                 # a slow heartbeat finds watchers that went away
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), 30)
+                    await asyncio.wait_for(changed.wait(), 30)
                 await asyncio.sleep(WATCH_PAUSE_SECONDS)
+                changed = self._changed
                 answer = to_json(getattr(self._answers, question)(**arguments))
                 await response.write(b"\n" if answer == last else answer.encode() + b"\n")
                 last = answer

@@ -238,3 +238,12 @@ async def test_a_state_folder_with_a_long_path_still_has_a_socket(tmp_path, fold
     async with controller(asked, rooms=Toys().rooms()):
         client = await asyncio.to_thread(connect, deep)
         assert (await ask(client, "health"))["running"]
+
+
+async def test_settled_means_that_what_left_has_left(tmp_path, folder):
+    asked = options(tmp_path, folder, until_settled=True, timeout=10)
+    for kept in (2, 1):
+        async with controller(asked, rooms=Toys().rooms()) as running:
+            assert await run(running, asked) == Ended.SETTLED
+            assert len(running.store.objects.all("source")) == kept
+        (folder / "floor.yaml").unlink(missing_ok=True)
