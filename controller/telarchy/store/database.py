@@ -117,6 +117,9 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
         if version > SCHEMA:
             raise StoreError(_too_new(connection, path, version))
         _migrate(connection, version)
+        # on a read-only disk, opening succeeds and the first write fails: find out now
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
     except sqlite3.DatabaseError as error:
         _close(connection)
         if _is_damage(error):
