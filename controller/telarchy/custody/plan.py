@@ -110,7 +110,7 @@ def deliberate(
         wanted.setdefault(step.action.id, step)
     if not not_now:  # titles with a job are looked at first, so what is not wanted here is not wanted
         up.steps.clear()
-        upkeep.plan_cancellations(up, terms, seen, custody, wanted)
+        upkeep.plan_cancellations(up, terms, seen, custody, wanted, now, all_planned=copies.planned < horizon)
         wanted.update((step.action.id, step) for step in up.steps)
     return Deliberation(terms, custody, census, copies, up, not_now, unseen, tuple(wanted.values()))
 

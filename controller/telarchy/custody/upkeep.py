@@ -294,19 +294,29 @@ def _stands_well(titles: Iterable[str], census: Census) -> bool:
 
 
 def plan_cancellations(
-    up: Upkeep, terms: Terms, seen: Observation, custody: CustodySeen, wanted: Mapping[str, Step]
+    up: Upkeep,
+    terms: Terms,
+    seen: Observation,
+    custody: CustodySeen,
+    wanted: Mapping[str, Step],
+    now: float,
+    *,
+    all_planned: bool,
 ) -> None:
     """Jobs that stand on a host though this plan does not want them: stopped, and their folders removed.
 
     Also those that ended: a controller that died between the commit and the tidying leaves one behind. Only
-    called when the plan is sure of itself; what was staged stays a day.
+    called when the plan is sure of itself; what was staged stays a day. `all_planned`: no title waits behind
+    the horizon, so that what ended and is not wanted here is not wanted later either.
     """
     for key, volume in sorted(custody.volumes.items()):
         host = terms.hosts.get(volume.host)
         if host is None or not host.up or volume.state is not VolumeState.MOUNTED:
             continue
         for job in volume.jobs:
+            ended = job.state not in ("Running", "Staged")
+            if ended and not all_planned:
+                continue
             if job.action not in wanted and job.action not in seen.running:
-                up.steps.append(
-                    Step(CancelJob(host=volume.host, root=volume.root, volume=key, job=job.action))
-                )
+                cancel = CancelJob(host=volume.host, root=volume.root, volume=key, job=job.action)
+                up.steps.append(up.gate(seen, now, cancel, Step(cancel)))
