@@ -182,13 +182,21 @@ def _hosts(hosts: Sequence[Resource], plan: Mapping[str, Any], rows: int, width:
             str(sum(step.get("source_host") == name for step in running) or ""),
         ]
         if width >= 100:
-            message = at_path(one, '.status.conditions[?(@.type=="Ready")].message') or ""
-            cells.append(Text(message, style="dim"))
+            cells.append(_host_message(one))
         grid.add_row(*cells)
     _left_out(grid, left, "host")
     if not hosts:
         grid.add_row(Text("no host is declared", style="dim"))
     return grid
+
+
+def _host_message(host: Resource) -> Text:
+    """What is wrong with it first, be it only with one of its disks."""
+    if at_path(host, '.status.conditions[?(@.type=="VolumesMounted")].status') == "False":
+        return Text(
+            at_path(host, '.status.conditions[?(@.type=="VolumesMounted")].message') or "", style="yellow"
+        )
+    return Text(at_path(host, '.status.conditions[?(@.type=="Ready")].message') or "", style="dim")
 
 
 def _floors(floors: Sequence[Resource], rows: int, width: int) -> Table:
@@ -257,9 +265,7 @@ def _events(events: Sequence[Mapping[str, Any]], rows: int, width: int, now: flo
     for one in list(events)[-rows:] if rows else []:
         style = "yellow" if one["type"] == "Warning" else ""
         times = f" (×{one['count']})" if one["count"] > 1 else ""
-        what = Text.assemble(
-            (f"{one['kind'].lower()}/{one['name']} ", "bold"), one["message"] + times, style=style
-        )
+        what = Text.assemble((f"{one['name']} ", "bold"), one["message"] + times, style=style)
         grid.add_row(Text(format_span(now - one["last"]), style="dim"), what)
     if not events:
         grid.add_row("", Text("none yet", style="dim"))
