@@ -21,13 +21,13 @@ MIB = 1 << 20
 # title -> (hosts that have it, sizes of its files in MiB)
 LIBRARY: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
     "films/A Trip to the Moon (1902)": (("attic", "cellar"), (3,)),
-    "films/Nosferatu (1922)": (("attic",), (6,)),
+    "films/Nosferatu (1922)": (("attic",), (12,)),
     "films/Häxan (1922)": (("cellar",), (5,)),
-    "films/The General (1926)": (("laptop",), (7,)),
+    "films/The General (1926)": (("laptop",), (16,)),
     "films/Metropolis (1927)": (("laptop", "cellar"), (9, 0.1)),
     "films/Man with a Movie Camera (1929)": (("attic",), (4,)),
     "tv/The Night Watch/Season 01": (("attic", "laptop"), (2, 2, 2, 2)),
-    "tv/The Night Watch/Season 02": (("laptop",), (2, 2, 3)),
+    "tv/The Night Watch/Season 02": (("laptop",), (3, 3, 4)),
     "tv/Harbour Lights/Season 01": (("cellar",), (1.5,) * 6),
     "tv/Harbour Lights/Season 02": (("attic", "cellar"), (1.5,) * 6),
     "tv/Harbour Lights/Season 03": (("attic",), (1.5,) * 4),
