@@ -228,7 +228,7 @@ def _transfers(running: Sequence[Mapping[str, Any]], plan: Mapping[str, Any], ro
         progress = step["running"]
         total, done = progress["total"], progress["bytes"]
         bar: RenderableType = (
-            ProgressBar(total=total, completed=done, width=20 if width >= 100 else 10)
+            ProgressBar(total=total, completed=done, width=20 if width >= 100 else 10, complete_style="cyan")
             if total
             else progress["phase"]
         )
