@@ -64,7 +64,8 @@ class WriterLease:
         seen = list(leases)
         self._highest = max([self._highest, self.epoch, *(one.epoch for one in seen)])
         others = [one for one in seen if one.controller != self.controller.id]
-        if self.epoch and any(one.epoch >= self.epoch for one in others):
+        # A higher epoch of our own is an earlier process of the same state folder: it is gone, or it will stop.
+        if self._highest > self.epoch or any(one.epoch == self.epoch for one in others):
             self.epoch = 0
         if self.epoch:
             return

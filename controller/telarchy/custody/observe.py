@@ -223,8 +223,8 @@ class Observer:
                 look = looks.get(state.path)
                 if look is not None:
                     state.jobs = await _jobs(link, state, look)
-        except HostUnreachable:
-            pass  # the hosts room says so
+        except HostUnreachable as failure:
+            trouble = str(failure)
         except (ActionFailed, ValueError) as failure:
             trouble = str(failure)
             if len(states) > 1 and isinstance(failure, ActionFailed) and failure.reason == "Timeout":
