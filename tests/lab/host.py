@@ -38,6 +38,7 @@ install -d -m 700 -o media -g media /home/media/.ssh
 cat > /root/.ssh/authorized_keys
 install -m 600 -o media -g media /root/.ssh/authorized_keys /home/media/.ssh/authorized_keys
 chmod 600 /root/.ssh/authorized_keys
+sync -f /root/.ssh/authorized_keys
 systemctl start ssh
 """
 _HIDDEN = "/var/lib/lab-hidden"
