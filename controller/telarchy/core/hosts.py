@@ -34,7 +34,8 @@ def host_state(
 ) -> tuple[HostState, float | None]:
     """The state of one host, and the time at which it changes by itself (None if only evidence can).
 
-    `grace`, `now` and `maintenance_until` in seconds (`now` and `maintenance_until` since the epoch).
+    `grace`, `now` and `maintenance_until` in seconds (`now` and `maintenance_until` since the epoch). A host
+    that is late from its maintenance has its whole grace from then on: it was not missed before.
     """
     if evidence is not None and evidence.reached:
         return HostState.UP, None
@@ -42,9 +43,12 @@ def host_state(
         return HostState.MAINTENANCE, maintenance_until
     if evidence is None or evidence.reached is None or cut_off:
         return HostState.UNKNOWN, None
-    if evidence.missing_for >= grace:
+    missed = evidence.missing_for
+    if maintenance_until is not None:
+        missed = min(missed, now - maintenance_until)
+    if missed >= grace:
         return HostState.DOWN, None
-    return HostState.SUSPECT, now + (grace - evidence.missing_for)
+    return HostState.SUSPECT, now + (grace - missed)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Brake:
 
     engaged: bool = False
     reason: str = ""
+    starting: bool = False  # only because nobody has answered yet
 
 
 def fleet_brake(custodians: Iterable[tuple[str, HostState]], *, min_up_percent: int, cut_off: bool) -> Brake:
@@ -68,7 +73,7 @@ def fleet_brake(custodians: Iterable[tuple[str, HostState]], *, min_up_percent: 
     unprobed = sorted(name for name, state in states if state is HostState.UNKNOWN)
     if len(missing) > 1 and (len(states) - len(missing)) * 100 < min_up_percent * len(states):
         if unprobed == missing:
-            return Brake(True, f"waiting for a first answer of {', '.join(missing[:5])}")
+            return Brake(True, f"waiting for a first answer of {', '.join(missing[:5])}", starting=True)
         up = len(states) - len(missing)
         return Brake(
             True,

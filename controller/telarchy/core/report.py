@@ -76,6 +76,7 @@ def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event
             calm = one["status"] == "True" or one["reason"] in (
                 "Copying",
                 "Observing",
+                "Probing",
                 "Progressing",
                 "Queued",
                 "Waiting",

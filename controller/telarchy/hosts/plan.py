@@ -120,6 +120,8 @@ def _fleet(policy: FleetSpec, states: Sequence[tuple[Host, HostState]], seen: Ob
         ready = _condition(
             "Ready", False, "Suspended", "the fleet is suspended: it is observed, and nothing is done"
         )
+    elif brake.starting:
+        ready = _condition("Ready", None, "Probing", brake.reason)
     elif brake.engaged:
         ready = _condition("Ready", False, "BrakeEngaged", brake.reason)
     else:
