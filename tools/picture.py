@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 
 from telarchy.cli import live
-from telarchy.core.plan import Decision, Plan
+from telarchy.core.plan import Plan
 from telarchy.runtime.standalone import Running, RunOptions, controller, run
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "live-view.svg"
 COLUMNS, LINES = 112, 28
 PATIENCE = 60.0
+LARGE = 8 << 20  # bytes
 # The reader's own fixed-width letters: a picture fetches nothing.
 FORMAT = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 PALE = [
@@ -42,15 +43,14 @@ THEME = TerminalTheme(
 )
 
 
-async def picture(folder: Path, seconds: float) -> str:
+async def picture(folder: Path) -> str:
     quickstart.TARGET = folder
     quickstart.main()
     asked = RunOptions(state=folder / "state", source=str(folder / "fleet"))
     async with controller(asked) as running:
         running_loop = asyncio.create_task(run(running, asked))
         try:
-            await until(running, busy, "no transfer began")
-            await asyncio.sleep(seconds)
+            await until(running, lambda _: telling(running), "no transfer was seen halfway")
             drawing = drawn(running)
             # transfers would go on in a folder that is about to be deleted
             await until(running, lambda plan: plan.settled, "the floors were not reached")
@@ -60,8 +60,13 @@ async def picture(folder: Path, seconds: float) -> str:
             await asyncio.gather(running_loop, return_exceptions=True)
 
 
-def busy(plan: Plan) -> bool:
-    return any(one.decision is Decision.START and one.action.verb == "Copy" for one in plan.steps)
+def telling(running: Running) -> bool:
+    """Whether this moment shows something: transfers, and one of them halfway."""
+    running_now = running.engine.reconciler.executor.running.values()
+    copies = [one.progress for one in running_now if one.action.verb == "Copy"]
+    large = [one for one in copies if one.rate and one.total > LARGE]
+    halfway = [one for one in large if 0.3 < one.bytes / one.total < 0.8]
+    return len(copies) > 1 and bool(halfway)
 
 
 async def until(running: Running, reached: Callable[[Plan], bool], otherwise: str) -> None:
@@ -89,9 +94,8 @@ def drawn(running: Running) -> str:
 
 
 def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
     with tempfile.TemporaryDirectory(prefix="telarchy-picture-") as folder:
-        svg = asyncio.run(picture(Path(folder), seconds))
+        svg = asyncio.run(picture(Path(folder)))
     TARGET.write_text(svg, encoding="utf-8")
 
 
