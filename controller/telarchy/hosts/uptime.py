@@ -23,6 +23,7 @@ class Uptime:
     def __init__(self, kept: Any = None) -> None:
         self._runs: list[list[int]] = []
         self._hour, self._answered, self._asked = 0, 0, 0
+        self._score: float | None = None
         if isinstance(kept, dict):
             self._runs = [[int(first), int(hours), int(percent)] for first, hours, percent in kept["runs"]]
             self._hour, self._answered, self._asked = (int(number) for number in kept["now"])
@@ -35,6 +36,7 @@ class Uptime:
             self._close()
         if hour != self._hour:
             self._hour, self._answered, self._asked = hour, 0, 0
+        self._score = None
         self._answered += answered
         self._asked += 1
         return closed
@@ -42,6 +44,11 @@ class Uptime:
     @property
     def score(self) -> float:
         """Mean of the windows, 0..1, the present one included."""
+        if self._score is None:
+            self._score = self._mean()
+        return self._score
+
+    def _mean(self) -> float:
         total = PRIOR * PRIOR_WINDOWS + sum(hours * percent / 100 for _, hours, percent in self._runs)
         count = PRIOR_WINDOWS + sum(hours for _, hours, _ in self._runs)
         if self._asked:

@@ -23,8 +23,8 @@ WINNER_STAGGER = 0.05  # seconds that the first endpoint is ahead of the one tha
 KEEPALIVE_INTERVAL = 15.0  # seconds of silence before a sign of life is asked for
 KEEPALIVE_COUNT = 3  # unanswered ones before the connection counts as lost
 
-# AES-GCM first: several times quicker than ChaCha20 where the CPU has AES instructions, which all hosts of the
-# last decade have. The rest is for the others.
+# AES-GCM first: with AES instructions, which nearly every host has, ssh spent 0.66 s of CPU per GB with it and 1.15 s
+# with ChaCha20 (OpenSSH 9.2, EPYC, loopback). The rest is for the others.
 CIPHERS = (
     "aes128-gcm@openssh.com",
     "aes256-gcm@openssh.com",

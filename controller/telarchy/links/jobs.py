@@ -123,8 +123,7 @@ async def follow(link: Link, folder: str) -> AsyncIterator[JobReport]:
     Over one channel; that it ended is noticed within 0.1 s. A job that is not there is Lost. Raises HostUnreachable
     when the connection goes; the job goes on.
     """
-    progress = b""
-    rest = b""
+    progress, rest, told = b"", b"", False
     async with aclosing(_chunks(link, script("job-follow", folder))) as chunks:
         async for chunk in chunks:
             *lines, rest = (rest + chunk).split(b"\n")
@@ -132,13 +131,12 @@ async def follow(link: Link, folder: str) -> AsyncIterator[JobReport]:
                 if line.startswith(b"P "):
                     progress = line[2:]
                     yield JobReport(JobState.RUNNING, None, progress)
-                elif line.startswith(b"E "):
-                    yield JobReport(JobState.ENDED, int(line[2:]), progress)
-                    return
-                elif line == b"L":
-                    yield JobReport(JobState.LOST, None, progress)
-                    return
-    raise ActionFailed(f"{link.host}: nobody follows {folder} any more", reason="FollowEnded")
+                elif line.startswith(b"E ") or line == b"L":
+                    told = True  # the script ends by itself now, and need not be killed
+                    state = JobState.LOST if line == b"L" else JobState.ENDED
+                    yield JobReport(state, None if line == b"L" else int(line[2:]), progress)
+    if not told:
+        raise ActionFailed(f"{link.host}: nobody follows {folder} any more", reason="FollowEnded")
 
 
 async def status(link: Link, jobs_folder: str) -> list[JobStatus]:

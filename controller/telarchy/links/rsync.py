@@ -21,7 +21,11 @@ from telarchy.errors import ActionFailed
 PARTIAL_FOLDER = ".telarchy-partial"
 IO_TIMEOUT = 60  # seconds without a byte, then rsync gives up
 SSH_CONNECT_TIMEOUT = 5
-SSH_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+SSH_CIPHERS = (  # see links.connect: AES-GCM costs half the CPU of ChaCha20
+    "aes128-gcm@openssh.com",
+    "aes256-gcm@openssh.com",
+    "chacha20-poly1305@openssh.com",
+)
 
 
 @dataclass(frozen=True)

@@ -263,7 +263,8 @@ class SshLink:
     async def _kill(self, command: _Command) -> None:
         """End a command's process group, even while this task is being cancelled."""
         connection = self._connection
-        if not command.pid or connection is None or connection.is_closed():
+        over = command.process.exit_status is not None or command.process.exit_signal is not None
+        if over or not command.pid or connection is None or connection.is_closed():
             return
 
         async def kill() -> None:

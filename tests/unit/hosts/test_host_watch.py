@@ -124,7 +124,7 @@ async def test_a_plug_is_noticed_in_three_misses(fleet: SimulatedFleet) -> None:
     began = time.monotonic()
     while watch.evidence()["black"].reached:
         await asyncio.sleep(0.01)
-    assert time.monotonic() - began < 4  # 3 s on an idle machine
+    assert time.monotonic() - began < 15  # 3 s on an idle machine
     assert len(wakes) == woken + 1
     gone = watch.evidence()["black"]
     assert (gone.reason, gone.misses) == ("TimedOut", 3)
@@ -156,7 +156,7 @@ async def test_observing_once_insists_but_not_for_long(fleet: SimulatedFleet) ->
     fleet.links["black"].trouble = "ConnectionRefused"
     began = time.monotonic()
     await watch.observe_once()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9
     seen = watch.evidence()
     assert (seen["black"].reached, seen["black"].reason) == (False, "ConnectionRefused")
     assert seen["black"].message == "says ConnectionRefused"

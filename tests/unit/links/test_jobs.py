@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conftest import Sshd
+from tests.unit.links.loopback import Sshd
 
 from telarchy.errors import ActionFailed
 from telarchy.links import jobs
@@ -81,10 +81,17 @@ async def test_starting_is_idempotent(link: Link, tmp_path: Path) -> None:
 
 
 async def test_progress_is_told_as_it_changes(link: Link, tmp_path: Path) -> None:
-    spec = job(tmp_path, "for n in 1 2 3; do echo $n >>progress; sleep 0.5; done")
+    spec = job(
+        tmp_path, "for n in 1 2 3; do echo $n >>progress; until [ -e go$n ]; do sleep 0.05; done; done"
+    )
     await jobs.start(link, spec)
-    seen = [report.progress async for report in jobs.follow(link, spec.folder)]
-    assert [line for line in seen if line] == [b"1", b"2", b"3", b"3"]
+    seen = []
+    async for report in jobs.follow(link, spec.folder):
+        seen.append((str(report.state), report.progress))
+        if report.progress:
+            (Path(spec.folder) / f"go{report.progress.decode()}").touch()
+    told = [one for one in seen if one[1]]
+    assert told == [("Running", b"1"), ("Running", b"2"), ("Running", b"3"), ("Ended", b"3")]
 
 
 async def test_the_end_is_noticed_at_once(link: Link, tmp_path: Path) -> None:
@@ -190,7 +197,7 @@ async def test_nobody_keeps_following_when_nobody_listens(sshd: Sshd, tmp_path: 
     sshd.cut()
     with pytest.raises(Exception, match="lost"):
         await following
-    for _ in range(100):
+    for _ in range(300):
         if subprocess.run(["pgrep", "-f", f"job-follow {spec.folder}"], check=False).returncode:
             break
         await asyncio.sleep(0.1)

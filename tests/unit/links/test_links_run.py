@@ -10,7 +10,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from conftest import Sshd
+from tests.unit.links.loopback import Sshd
 
 from telarchy.errors import ActionFailed, HostUnreachable
 from telarchy.links.link import Link
@@ -39,7 +39,7 @@ def alive(marker: str) -> bool:
 
 
 async def gone(marker: str) -> bool:
-    for _ in range(100):
+    for _ in range(500):
         if not alive(marker):
             return True
         await asyncio.sleep(0.03)
@@ -113,11 +113,12 @@ async def test_cancelled_at_any_moment_nothing_is_left(link: Link) -> None:
     assert (await link.run(["true"])).ok
 
 
-async def test_a_stream_comes_as_it_is_written(link: Link) -> None:
-    began = time.monotonic()
-    async with aclosing(link.stream(["sh", "-c", "echo one; sleep 0.5; echo two"])) as chunks:  # type: ignore[type-var]
+async def test_a_stream_comes_as_it_is_written(link: Link, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = 'echo one; until [ -e "$1" ]; do sleep 0.05; done; echo two'
+    async with aclosing(link.stream(["sh", "-c", script, "sh", str(go)])) as chunks:  # type: ignore[type-var]
         assert await anext(chunks) == b"one\n"
-        assert time.monotonic() - began < 0.4
+        go.touch()
         assert [chunk async for chunk in chunks] == [b"two\n"]
 
 
@@ -148,7 +149,7 @@ async def test_streams_leave_room_for_short_commands(link: Link) -> None:
     await asyncio.sleep(0.3)
     began = time.monotonic()
     assert (await link.run(["true"])).ok
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -168,7 +169,7 @@ async def test_space_without_sftp_is_read_from_df(make_sshd: object, tmp_path: P
     sshd.start = lambda: None  # type: ignore[method-assign]
     import subprocess
 
-    from conftest import SSHD
+    from tests.unit.links.loopback import SSHD
 
     assert SSHD is not None
     sshd.process = subprocess.Popen([SSHD, "-D", "-f", str(sshd.folder / "config")])
