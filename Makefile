@@ -58,8 +58,14 @@ fmt: venv-test ## format the code and sort its imports
 .PHONY: crds
 crds: venv ## generate crds/, schemas/ and docs/reference.md from the models
 	@$(BIN)/telarchy schema crds --out crds
+	@$(BIN)/telarchy schema crds --out charts/telarchy/files/crds
 	@$(BIN)/telarchy schema json --out schemas
 	@$(BIN)/python tools/reference.py
+
+.PHONY: manifests
+manifests: venv-test ## render manifests/ from the chart (with helm, or with the package that brings it)
+	@$(BIN)/python -c 'from tests.unit.kubernetes import helm; helm.available() or helm.fetch()'
+	@$(BIN)/python -m tests.unit.kubernetes.manifests
 
 .PHONY: bench
 bench: venv-test ## the benchmarks, as a table

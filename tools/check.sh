@@ -17,6 +17,7 @@ check() {
     } ;;
     generated)
         "$bin/telarchy" schema crds --out crds --check
+        "$bin/telarchy" schema crds --out charts/telarchy/files/crds --check
         "$bin/telarchy" schema json --out schemas --check
         "$bin/python" tools/reference.py --check
         ;;

@@ -1,4 +1,4 @@
-"""What manifests/ holds of the chart: `python -m tests.unit.kubernetes.manifests` writes it, with real Helm.
+"""What manifests/ holds of the chart: `make manifests` writes it, with real Helm.
 
 Two labels stay out, which say that Helm keeps the objects and from which chart: here it does not.
 """
@@ -16,7 +16,7 @@ MANIFESTS = helm.ROOT / "manifests"
 OPERATOR = MANIFESTS / "operator/operator.yaml"
 CLUSTERROLE = MANIFESTS / "overlays/cluster/clusterrole.yaml"
 HELMS_OWN = ("app.kubernetes.io/managed-by", "helm.sh/chart", "helm.sh/resource-policy")
-HEAD = "# Rendered from charts/telarchy by `python -m tests.unit.kubernetes.manifests`; do not edit.\n"
+HEAD = "# Rendered from charts/telarchy by `make manifests`; do not edit.\n"
 
 
 def chart(scope: str) -> helm.Rendered:

@@ -171,7 +171,7 @@ def test_what_templates_include_is_defined() -> None:
 
 
 def test_the_crds_of_the_chart_are_the_generated_ones() -> None:
-    """`telarchy schema crds --out charts/telarchy/files/crds` writes them; the template adds one annotation at most."""
+    """`make crds` writes them; the template adds one annotation at most."""
     found = {path.name: path.read_text() for path in (CHART / "files/crds").iterdir()}
     assert found == crd_documents()
     for name, text in found.items():
@@ -329,6 +329,21 @@ def test_kubectl_takes_what_helm_renders(rendered: dict[str, helm.Rendered], tmp
     assert len(done.stdout.splitlines()) == len(found)
 
 
+@pytest.mark.parametrize("version", ["1.29", "1.33", "1.37"])
+def test_kubernetes_own_schemas_take_what_helm_renders(
+    rendered: dict[str, helm.Rendered], version: str
+) -> None:
+    """Strictly: unknown fields are refused. From the oldest version that the chart takes to the newest there is."""
+    schemas = pytest.importorskip(
+        "kubernetes_validate", reason="the package kubernetes-validate is not installed"
+    )
+    foreign = ("monitoring.coreos.com/", "telarchy.dev/")
+    for case in CASES["good"]:
+        for one in rendered[case].objects:
+            if not one["apiVersion"].startswith(foreign):
+                schemas.validate(one, version, strict=True)
+
+
 @pytest.mark.parametrize("case", CASES["good"])
 def test_every_object_is_named_and_labelled(rendered: dict[str, helm.Rendered], case: str) -> None:
     seen = set()
@@ -480,7 +495,7 @@ def test_the_claim(rendered: dict[str, helm.Rendered]) -> None:
     assert claim["spec"]["storageClassName"] == "fast"
     for case, volume in {
         "own-claim": {"name": "state", "persistentVolumeClaim": {"claimName": "films"}},
-        "a-standby": {"name": "state", "emptyDir": {}},
+        "a-standby-without-a-claim": {"name": "state", "emptyDir": {}},
     }.items():
         assert "PersistentVolumeClaim" not in kinds(rendered[case].objects)
         pod = the(rendered[case].objects, "Deployment")["spec"]["template"]["spec"]

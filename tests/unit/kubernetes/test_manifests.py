@@ -84,7 +84,7 @@ def test_an_api_server_takes_them(name: str) -> None:
 
 @needs_helm
 def test_they_are_what_the_chart_renders() -> None:
-    """`python -m tests.unit.kubernetes.manifests` writes them."""
+    """`make manifests` writes them."""
     for path, text in rendered().items():
         assert by_name(list(yaml.safe_load_all(path.read_text()))) == by_name(
             list(yaml.safe_load_all(text))
