@@ -54,7 +54,7 @@ def test_make_targets_that_are_named_exist(name: str) -> None:
 def test_manifests_that_are_shown_load(name: str) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", (ROOT / name).read_text(), re.DOTALL):
         if "apiVersion:" in block:
-            problems = load_text(block, name).problems
+            problems = [one for one in load_text(block, name).problems if one.rule != "foreign"]
             assert not problems, "\n".join(map(str, problems))
 
 
