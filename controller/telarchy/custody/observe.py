@@ -19,11 +19,12 @@ from telarchy.custody.evidence import JobSeen, VolumeSeen
 from telarchy.custody.lease import LEASE_SECONDS, RENEW_SECONDS, WriterLease
 from telarchy.custody.looking import RootLook, parse_look
 from telarchy.custody.roots import SCANNABLE, Memory, RootState, job_seen
-from telarchy.custody.scan import next_scan_after, scan
+from telarchy.custody.scan import ScanMemo, next_scan_after, scan
+from telarchy.custody.survey import Place, survey
 from telarchy.custody.titles import TitlePatterns
 from telarchy.custody.volumes import settle
 from telarchy.custody.workbench import Links
-from telarchy.errors import ActionFailed, HostUnreachable
+from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.link import Link
 
@@ -32,7 +33,9 @@ FIRST_ROUND_SECONDS = 3.0  # how long to wait for slow hosts before deciding abo
 MISSING_SECONDS = 3.0  # between looks at a host one of whose volumes is not there
 AGAIN_SECONDS = 15.0  # after a scan that failed
 
-Place = tuple[str, str, str]  # host, root, path
+MOST_TOUCHED = 20  # titles asked for one by one after a scan; with more, the scan is a full one
+
+Declared = tuple[str, str, str]  # host, root, path
 
 
 class Observer:
@@ -68,7 +71,9 @@ class Observer:
 
     # --- what to look at -----------------------------------------------------------------------------------
 
-    def configure(self, places: Iterable[Place], patterns: TitlePatterns, scan_every: float | None) -> None:
+    def configure(
+        self, places: Iterable[Declared], patterns: TitlePatterns, scan_every: float | None
+    ) -> None:
         """Take note of what is declared. Roots that stay keep what is known about them. No I/O on hosts."""
         wanted = {(host, root): path for host, root, path in places}
         for key in list(self._roots):
@@ -102,6 +107,12 @@ class Observer:
                 self._poke(self._look_soon, state.host)
                 self._poke(self._scan_soon, state.host)
 
+    def touched(self, key: str, title: str) -> None:
+        """The catalogue was told about a title by an action. What a scan compares with does not know of it."""
+        for state in self._roots.values():
+            if key in (state.standing.id, state.provisional):
+                state.touched.add(title)
+
     def look_soon(self, host: str | None = None) -> None:
         """Look at a host (or at all) soon."""
         for name in self.hosts if host is None else [host]:
@@ -132,6 +143,8 @@ class Observer:
         state = self._roots.get((host, root))
         if state is None:
             return
+        if state.look is not None:
+            state.look.id = volume_id  # what the last look saw is from before
         self._know(state, volume_id)
         self._settle()
         self.rescan(volume_id)
@@ -284,6 +297,8 @@ class Observer:
             state.due = began + AGAIN_SECONDS
             standing = state.standing
             key = standing.id or state.provisional
+            touched, state.touched = state.touched, set()
+            trace = not self._read_only and self._lease.epoch > 0 and state.look is not None
             try:
                 link = await self._links.link(state.host)
                 done = await scan(
@@ -293,16 +308,17 @@ class Observer:
                     key,
                     self._catalogue,
                     self._patterns,
-                    state.memo,
+                    ScanMemo(mounts=state.memo.mounts) if len(touched) > MOST_TOUCHED else state.memo,
                     self._clock.now(),
-                    leave_trace=not self._read_only
-                    and self._lease.epoch > 0
-                    and state.look is not None
-                    and state.look.writable,
+                    leave_trace=trace and state.look is not None and state.look.writable,
                 )
+                if not done.full:
+                    await self._look_again(Place(link, state.path, standing.id), key, touched)
             except HostUnreachable:
+                state.touched |= touched
                 return False
-            except ActionFailed as failure:
+            except (ActionFailed, SafetyRefusal) as failure:
+                state.touched |= touched
                 state.remark = f"the last scan failed: {failure}"
                 self._poke(self._look_soon, state.host)
                 return False
@@ -317,6 +333,13 @@ class Observer:
                 state.due = time.monotonic() + next_scan_after(took, self._scan_every)
             self._settle()
             return done.changed or first
+
+    async def _look_again(self, place: Place, key: str, titles: Iterable[str]) -> None:
+        """A difference says nothing of a file that came by an action and went again: ask for those titles."""
+        for title in titles:
+            now = await survey(place, title)
+            if now.whole:
+                self._catalogue.patch_volume(key, {title: now.manifest or None}, self._clock.now())
 
     # --- evidence ----------------------------------------------------------------------------------------------
 

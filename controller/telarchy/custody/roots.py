@@ -34,6 +34,7 @@ class RootState:
     known:       the id that belongs here, "" while there is none
     look:        the last answer, None when the host did not give one
     trouble:     why nobody could look, when the host itself answers
+    touched:     titles that the catalogue got from actions since the last scan
     due:         monotonic time of the next scan
     looked_at:   monotonic time of the last answer
     """
@@ -53,6 +54,7 @@ class RootState:
     due: float = 0.0
     looked_at: float | None = None
     missing_for: float = 0.0
+    touched: set[str] = field(default_factory=set)
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
@@ -108,7 +110,10 @@ class RootState:
     def recall_scan(self, memory: Memory) -> None:
         stored = memory.get(f"custody/scan/{self.known}") if self.known else None
         self.memo = ScanMemo.from_json(stored)
-        self.scanned = stored.get("at") if isinstance(stored, Mapping) else None
+        if isinstance(stored, Mapping):
+            self.scanned = stored.get("at")
+        elif not self.scanned_now:  # a root that just got its sentinel has been scanned under its old key
+            self.scanned = None
 
     def remember_id(self, memory: Memory) -> None:
         memory.put(f"custody/root/{self.host}/{self.root}", self.known)

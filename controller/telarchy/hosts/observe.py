@@ -205,6 +205,7 @@ class HostWatch(Capability):
             link = self._links.get(name)
             if self._is_local(name):
                 news = pulse.answered("")
+                pulse.dirty = pulse.uptime.count(True, time.time()) or pulse.dirty
             else:
                 async with self._probing, asyncio.timeout(self._rhythm.patience):
                     await link.probe()
