@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from telarchy.core.plan import Decision, Plan
 from telarchy.custody.plan import CensusMemo, deliberate
+from telarchy.custody.terms import patterns_of
 from telarchy.custody.weighing import TitleState
 from telarchy.resources.custodyfloor import CustodyFloor
 from telarchy.resources.fleet import Fleet
@@ -122,13 +123,8 @@ class Fleets(RuleBasedStateMachine):
 
     # --- the loop ------------------------------------------------------------------------------------------------
 
-    @rule()
-    def round(self) -> None:
-        self.sim.apply(self.plan)
-        self.sim.advance()
-
     @rule(times=st.integers(2, 12))
-    def rounds(self, times: int) -> None:
+    def the_loop_runs(self, times: int) -> None:
         for _ in range(times):
             self._think()
             self.sim.apply(self.plan)
@@ -155,8 +151,10 @@ class Fleets(RuleBasedStateMachine):
         self.sim.restart()
 
     @rule()
-    def another_controller_takes_the_lease(self) -> None:
-        self.sim.fenced = "" if self.sim.fenced else "another controller holds the lease"
+    def another_controller_takes_the_lease_for_a_while(self) -> None:
+        self.sim.fenced = "another controller holds the lease"
+        self._think()
+        self.sim.fenced = ""
 
     @rule()
     def a_person_approves(self) -> None:
@@ -169,12 +167,14 @@ class Fleets(RuleBasedStateMachine):
 
     # --- hosts and disks -------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: sum(self.sim.up.values()) * 2 > len(self.sim.up))
     @rule(pick=numbers)
     def a_host_goes_down(self, pick: int) -> None:
         name = sorted(self.sim.up)[pick % len(self.sim.up)]
         self.sim.host_down(name)
         self.sim.look()
 
+    @precondition(lambda self: sum(self.sim.up.values()) * 2 > len(self.sim.up))
     @rule(pick=numbers)
     def a_host_dies_unnoticed(self, pick: int) -> None:
         self.sim.host_down(sorted(self.sim.up)[pick % len(self.sim.up)])
@@ -188,6 +188,8 @@ class Fleets(RuleBasedStateMachine):
     @rule(pick=numbers)
     def a_disk_is_unmounted(self, pick: int) -> None:
         self.sim.mounts[self._roots()[pick % len(self._roots())]] = None
+        if pick % 2:
+            self.sim.look()
 
     @rule(pick=numbers)
     def a_wrong_disk_is_mounted(self, pick: int) -> None:
@@ -269,9 +271,13 @@ class Fleets(RuleBasedStateMachine):
         )
 
     @rule()
-    def the_fleet_is_suspended_or_not(self) -> None:
+    def the_fleet_is_suspended_for_a_while(self) -> None:
         at = self._pick(Fleet, 0)
-        self._change(at, suspend=not self.sim.resources[at].spec.suspend)
+        self._change(at, suspend=True)
+        self._think()
+        self.sim.apply(self.plan)
+        self.sim.advance()
+        self._change(at, suspend=False)
 
     # --- what must always hold -------------------------------------------------------------------------------------
 
@@ -279,17 +285,14 @@ class Fleets(RuleBasedStateMachine):
     def the_rules_hold(self) -> None:
         if hasattr(self, "sim"):
             self._think()
+            self.sim.apply(self.plan)
+            self.sim.advance()
+            self.sim.pass_time(1)
+            self._think()
 
     def _think(self) -> None:
-        seen = self.sim.observation()
-        self.sim.catalogue.set_patterns(self.sim.catalogue.patterns)
-        self.plan = check(self.sim.world, self._seen(seen), self.sim.now, self.memo)
-
-    def _seen(self, seen):
-        from telarchy.custody.terms import patterns_of
-
         self.sim.catalogue.set_patterns(patterns_of(self.sim.world))
-        return seen
+        self.plan = check(self.sim.world, self.sim.observation(), self.sim.now, self.memo)
 
     def teardown(self) -> None:
         if hasattr(self, "sim"):

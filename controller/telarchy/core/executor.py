@@ -10,6 +10,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from telarchy.core.action import Action
@@ -65,7 +66,9 @@ class Executor:
         for key, step in wanted.items():
             if key not in self._tasks and step.action.capability in self._capabilities:
                 self.running[key] = Running(step.action)
-                self._tasks[key] = asyncio.create_task(self._run(step), name=f"{step.action.verb} {key}")
+                task = asyncio.create_task(self._run(step), name=f"{step.action.verb} {key}")
+                self._tasks[key] = task
+                task.add_done_callback(partial(self._never_began, key))
 
     def forgive(self) -> None:
         """Forget failures and refusals: a person changed something, or asked to try again."""
@@ -116,6 +119,13 @@ class Executor:
         self.running.pop(step.action.id, None)
         self._log.finished(step, outcome, time.monotonic() - started, trace)
         self._changed()
+
+    def _never_began(self, key: str, task: asyncio.Task[None]) -> None:
+        """A task that was cancelled before its first step ran nothing, its own end included."""
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+            self.running.pop(key, None)
+            self._changed()
 
     def _remember(self, action: Action, reason: str, message: str, *, again: bool) -> None:
         count = self.attempts[action.id].count + 1 if action.id in self.attempts else 1

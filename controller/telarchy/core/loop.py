@@ -11,11 +11,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from telarchy.core.capability import Capability
 from telarchy.core.clock import SteadyClock
-from telarchy.core.executor import Executor, Log, Outcome
+from telarchy.core.executor import Executor, Log, Outcome, retry_delay
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.plan import Decision, Event, Hold, Plan, Step, merge
 from telarchy.core.report import Record, finish
@@ -117,22 +117,31 @@ class Reconciler:
     async def run(self) -> None:
         """Until cancelled. Jobs on hosts outlive it."""
         watchers = [
-            asyncio.create_task(one.watch(self.wake), name=f"watch {one.name}")
+            asyncio.create_task(self._watch(one), name=f"watch {one.name}")
             for one in self.capabilities.values()
         ]
         try:
             self.wake()
             while True:
                 await self._wait()
-                for watcher in watchers:
-                    if watcher.done() and not watcher.cancelled() and (error := watcher.exception()):
-                        raise error
                 self.round()
         finally:
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
             await self.executor.stop()
+
+    async def _watch(self, capability: Capability) -> None:
+        """Keep one room looking. Its fault is told, and leaves the other rooms and the loop alone."""
+        failures = 0
+        while True:
+            try:
+                await capability.watch(self.wake)
+                return
+            except Exception as bug:  # noqa: BLE001 - isolated and told; it looks again after a pause
+                failures += 1
+                self._crashed(capability.name, bug, "look")
+                await asyncio.sleep(retry_delay(failures))
 
     async def observe(self, *, read_only: bool = False) -> None:
         """Let every room look once, in order (hosts before what lies on them)."""
@@ -166,14 +175,20 @@ class Reconciler:
         return quiet and self.rounds > 0 and self.world.complete and not self._broken and self.plan.settled
 
     def observation(self) -> Observation:
-        """The evidence of this moment."""
+        """The evidence of this moment. A room that cannot say what it saw is left out of it, and told about."""
+        free: dict[str, int] = {}
+        sections: dict[str, Any] = {}
+        for name, one in self.capabilities.items():
+            try:
+                free.update(one.free_space())
+                sections[name] = one.section()
+            except Exception as bug:  # noqa: BLE001 - isolated and told
+                self._at_fault(name, bug)
         return Observation(
             hosts=self._hosts.evidence(),
-            free={
-                host: free for one in self.capabilities.values() for host, free in one.free_space().items()
-            },
+            free=free,
             cut_off=self._hosts.cut_off,
-            sections={name: one.section() for name, one in self.capabilities.items()},
+            sections=sections,
             running=dict(self.executor.running),
             attempts=dict(self.executor.attempts),
             approved=self._journal.approved(self.clock.now()),
@@ -184,15 +199,21 @@ class Reconciler:
         seen, now = self.observation(), self.clock.now()
         plans, thought = [], set()
         for name, capability in self.capabilities.items():
+            if name not in seen.sections:
+                continue
             try:
                 plans.append(capability.plan(self.world, seen, now))
                 thought.add(name)
                 self._broken.discard(name)
             except Exception as bug:  # noqa: BLE001 - isolated and told; the room keeps its running actions
-                if name not in self._broken:
-                    self._broken.add(name)
-                    self._crashed(name, bug)
+                self._at_fault(name, bug)
         return merge(plans), frozenset(thought)
+
+    def _at_fault(self, name: str, bug: Exception) -> None:
+        """Told once, until the room thinks again."""
+        if name not in self._broken:
+            self._broken.add(name)
+            self._crashed(name, bug, "plan")
 
     def round(self) -> None:
         """Think, act on it, say it."""
@@ -205,7 +226,8 @@ class Reconciler:
         statuses, events = finish(self.plan, self.world, self._journal, now)
         self._journal.write_statuses(statuses, now)
         self._journal.record_events(events, now)
-        if any([one.planned(self.plan) for one in self.capabilities.values()]):
+        again = [one.planned(self.plan) for one in self.capabilities.values()]
+        if any(again):
             self.wake()
         self._notify()
 
@@ -232,12 +254,10 @@ class Reconciler:
         for callback in self._observers:
             callback()
 
-    def _crashed(self, name: str, bug: Exception) -> None:
+    def _crashed(self, name: str, bug: Exception, what: str) -> None:
         trace = "".join(traceback.format_exception(bug))
         for ref in self.world.resources:
-            message = (
-                f"{name} cannot plan ({type(bug).__name__}: {bug}); what runs goes on, nothing new is started"
-            )
+            message = f"{name} cannot {what} ({type(bug).__name__}: {bug}); what runs goes on, nothing new is started"
             self._journal.record_events([Event(ref, "InternalError", message, "Warning")], self.clock.now())
             break
         self._journal.crashed(name, trace)

@@ -33,6 +33,8 @@ from telarchy.custody.weighing import Standing, Weight
 
 HORIZON = 64  # copies planned ahead; enough to fill every slot many times over, few enough to plan in a blink
 
+UNSEEN_PATIENCE_SECONDS = 15 * 60.0  # as the grace of a server
+
 READABLE = frozenset({VolumeState.MOUNTED, VolumeState.READ_ONLY, VolumeState.NEW})
 
 
@@ -148,13 +150,19 @@ def weight_of(volume: VolumeSeen, state: HostState, terms: Terms) -> Weight:
 
 
 def unseen_roots(terms: Terms, custody: CustodySeen) -> tuple[str, ...]:
-    """Roots that are there to be looked at and were not scanned yet: what is on them would be copied for nothing."""
+    """Roots that are there to be looked at and were not scanned yet: what is on them would be copied for nothing.
+
+    A root that was looked for in vain for as long as its host would be missed holds up nobody any longer: what
+    is known to lie on it is unknown (rule 4), and the rest of the fleet goes on.
+    """
     scanned = {(one.host, one.root): one for one in custody.volumes.values()}
     waiting = []
     for (host, root), _ in sorted(terms.roots.items()):
         if terms.hosts[host].consumer or terms.hosts[host].state not in (HostState.UP, HostState.UNKNOWN):
             continue
         volume = scanned.get((host, root))
+        if volume is not None and volume.missing_for >= UNSEEN_PATIENCE_SECONDS:
+            continue
         if volume is None or (volume.scanned is None and volume.state in (*READABLE, VolumeState.UNKNOWN)):
             waiting.append(f"{host}/{root}")
     return tuple(waiting)
@@ -194,6 +202,10 @@ def report(
     moments = [done.copies.wake_at, done.upkeep.wake_at]
     moments += [host.changes_at for host in done.terms.hosts.values()]
     moments += [floor.changes_at for floor in done.terms.floors]
+    span = done.terms.fleet.grace.volume
+    for volume in done.custody.volumes.values():
+        if span is not None and volume.state is VolumeState.MISSING and volume.missing_for < span.seconds:
+            moments.append(now + span.seconds - volume.missing_for)
     moments += _volumes_given_up(done, now)
     statuses = statuses_of(done, seen, now, rounds)
     unsettled = [
