@@ -7,7 +7,7 @@ so that an empty folder under an unmounted disk is never taken for the disk.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telarchy.custody.evidence import VolumeState
@@ -36,15 +36,18 @@ def settle(known: Mapping[RootKey, str], looks: Mapping[RootKey, RootLook | None
         if look is not None and look.id:
             found[look.id].append(key)
     standings = {key: _one(known.get(key, ""), look) for key, look in looks.items()}
+    awaited: dict[str, list[RootKey]] = defaultdict(list)
+    for key, standing in standings.items():
+        awaited[standing.id].append(key)
     for volume_id, places in found.items():
         if len(places) > 1:
-            _conflict(volume_id, sorted(places), known, standings)
+            _conflict(volume_id, sorted(places), known, standings, awaited[volume_id])
             continue
         [place] = places
         if standings[place].id != volume_id:
             continue  # another volume belongs there: WrongId
-        for other, standing in standings.items():
-            if other != place and standing.id == volume_id:
+        for other in awaited[volume_id]:
+            if other != place and standings[other].id == volume_id:
                 # The disk was moved, or its copy was: the place where it is seen has it.
                 where = f"{place[0]}/{place[1]}"
                 state = VolumeState.UNKNOWN if looks[other] is None else VolumeState.MISSING
@@ -82,6 +85,7 @@ def _conflict(
     places: list[RootKey],
     known: Mapping[RootKey, str],
     standings: dict[RootKey, Standing],
+    awaited: Sequence[RootKey],
 ) -> None:
     shown = ", ".join(f"{host}/{root}" for host, root in places)
     message = f"volume {volume_id[:8]} is seen in more than one place: {shown}"
@@ -90,6 +94,6 @@ def _conflict(
         standings[place] = Standing(
             VolumeState.CONFLICT, volume_id if place == owner else "", volume_id, message
         )
-    for other, standing in standings.items():
-        if other not in places and standing.id == volume_id:
-            standings[other] = Standing(standing.state, "", "", message)
+    for other in awaited:
+        if other not in places and standings[other].id == volume_id:
+            standings[other] = Standing(standings[other].state, "", "", message)

@@ -42,6 +42,9 @@ class CatalogueFile:
         self.path = path
         self.read_only = read_only
         self.lost = ""
+        self._written: dict[
+            str, bytes | str
+        ] = {}  # what stands in `meta`: most saves come from a scan without news
         if read_only and not path.exists():
             self._connection = sqlite3.connect(":memory:")
             self._connection.executescript(_TABLES)
@@ -109,7 +112,8 @@ class CatalogueFile:
         if self.read_only:
             return
         names = catalogue.names
-        for index in range(names.dirty_from // CHUNK, -(-len(names) // CHUNK)):
+        first = names.dirty_from // CHUNK if names.dirty_from < len(names) else len(names)
+        for index in range(first, -(-len(names) // CHUNK)):
             self._connection.execute(
                 "INSERT OR REPLACE INTO name_chunk VALUES (?, ?)", (index, names.chunk(index))
             )
@@ -125,15 +129,19 @@ class CatalogueFile:
                 )
         catalogue.unsaved.clear()
         select, exclude = sorted(catalogue.patterns.select), sorted(catalogue.patterns.exclude)
-        for key, value in (
-            ("marks", zlib.compress(names.marks.tobytes(), 1)),
-            ("mark_sets", json.dumps([sorted(one) for one in names.mark_sets])),
-            ("forgotten", json.dumps(sorted(names.forgotten))),
-            ("patterns", json.dumps({"select": select, "exclude": exclude})),
-            ("irregular", json.dumps(sorted(catalogue.irregular))),
-        ):
-            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        meta: dict[str, bytes | str] = {
+            "marks": names.marks.tobytes(),
+            "mark_sets": json.dumps([sorted(one) for one in names.mark_sets]),
+            "forgotten": json.dumps(sorted(names.forgotten)),
+            "patterns": json.dumps({"select": select, "exclude": exclude}),
+            "irregular": json.dumps(sorted(catalogue.irregular)),
+        }
+        for key, value in meta.items():
+            if self._written.get(key) != value:
+                stored = zlib.compress(value, 1) if isinstance(value, bytes) else value
+                self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, stored))
         self._connection.commit()
+        self._written = meta
 
     def close(self) -> None:
         self._connection.close()
