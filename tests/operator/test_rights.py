@@ -3,6 +3,7 @@ own access control would, refuses everything else, and remembers what it refused
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.operator.client import until
 from tests.operator.conftest import ROOT
 from tests.operator.gate import Gate
 from tests.operator.processes import Operators
+from tests.unit.kubernetes.figures import documented, plain
 
 NAMESPACED = ROOT / "manifests/operator/operator.yaml"
 CLUSTERWIDE = ROOT / "manifests/overlays/cluster/clusterrole.yaml"
@@ -107,8 +109,8 @@ async def gate(api) -> AsyncIterator[Warden]:
     await made.stop()
 
 
-async def play(api, gate: Warden, operators: Operators, **how: Any) -> None:
-    """A fleet with a host whose key is in a Secret, from nothing until the operator ended."""
+async def play(api, gate: Warden, operators: Operators, **how: Any) -> str:
+    """A fleet with a host whose key is in a Secret, from nothing until the operator ended. Returns its metrics."""
     secret = {"metadata": {"name": SECRET}, "stringData": {"id": "no key"}}
     await api.call("POST", f"/api/v1/namespaces/{api.namespace}/secrets", secret)
     await api.apply("Fleet", "home", {"probes": {"every": "1s", "timeout": "1s", "misses": 1}})
@@ -126,8 +128,10 @@ async def play(api, gate: Warden, operators: Operators, **how: Any) -> None:
         return bool(await api.condition("Host", "black", "Ready") and await api.events("black"))
 
     await until(told, "the host is reported on, with an event", 30, running.log.read_text)
+    figures = await running.metrics()
     assert await running.stop() == 0
     assert gate.refused == []
+    return figures
 
 
 def needed() -> set[tuple[str, str, str]]:
@@ -143,7 +147,9 @@ def needed() -> set[tuple[str, str, str]]:
 
 async def test_a_role_is_enough_for_a_namespace(api, gate, operators):
     gate.rules, gate.namespace = rules_of(NAMESPACED, "Role"), api.namespace
-    await play(api, gate, operators)
+    figures = await play(api, gate, operators)
+    there = {plain(name) for name in re.findall(r"(?m)^# TYPE (telarchy_\w+)", figures)}
+    assert there == documented()
     # what was granted and not needed here: a repeated event, and `get` beside `list`, which tells no more than that
     unused = needed() - gate.used
     assert {verb for group, _, verb in unused if group == "telarchy.dev"} <= {"get"}
