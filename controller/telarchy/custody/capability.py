@@ -87,6 +87,7 @@ class Custody:
             lease=lease,
             save=self._save_soon,
             rescan=self.observer.rescan,
+            touched=self.observer.touched,
             detached=lambda: self._detached,
         )
 

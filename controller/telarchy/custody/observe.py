@@ -18,7 +18,7 @@ from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.evidence import JobSeen, VolumeSeen
 from telarchy.custody.lease import LEASE_SECONDS, RENEW_SECONDS, WriterLease
 from telarchy.custody.looking import RootLook, parse_look
-from telarchy.custody.roots import SCANNABLE, Memory, RootState, job_seen
+from telarchy.custody.roots import SCANNABLE, Memory, RootState, job_seen, shape_of
 from telarchy.custody.scan import ScanMemo, next_scan_after, scan
 from telarchy.custody.survey import Place, survey
 from telarchy.custody.titles import TitlePatterns
@@ -308,7 +308,7 @@ class Observer:
                     key,
                     self._catalogue,
                     self._patterns,
-                    ScanMemo(mounts=state.memo.mounts) if len(touched) > MOST_TOUCHED else state.memo,
+                    self._memo(state, touched),
                     self._clock.now(),
                     leave_trace=trace and state.look is not None and state.look.writable,
                 )
@@ -333,6 +333,13 @@ class Observer:
                 state.due = time.monotonic() + next_scan_after(took, self._scan_every)
             self._settle()
             return done.changed or first
+
+    def _memo(self, state: RootState, touched: set[str]) -> ScanMemo:
+        """What to compare with. Nothing, when a difference might not tell the whole truth: the first time in this
+        process (the last one may have died between an action and its scan), and after many actions."""
+        if state.scanned_now and len(touched) <= MOST_TOUCHED:
+            return state.memo
+        return ScanMemo(mounts=state.memo.mounts)
 
     async def _look_again(self, place: Place, key: str, titles: Iterable[str]) -> None:
         """A difference says nothing of a file that came by an action and went again: ask for those titles."""
@@ -371,7 +378,7 @@ class Observer:
                 state.remember_id(self._memory)
 
     def _tell(self) -> None:
-        shape = (*(_shape(seen) for seen in self.volumes.values()), bool(self._lease.fenced))
+        shape = (*(shape_of(seen) for seen in self.volumes.values()), bool(self._lease.fenced))
         if shape != self._told:
             self._told = shape
             self._changed()
@@ -387,22 +394,6 @@ async def _jobs(link: Link, state: RootState, look: RootLook) -> tuple[JobSeen, 
     if not look.jobs or not look.id:
         return ()
     return tuple(job_seen(one) for one in await jobs.status(link, f"{state.path}/{jobs.JOBS_FOLDER}"))
-
-
-def _shape(seen: VolumeSeen) -> tuple[object, ...]:
-    """What of a volume is worth another plan when it changes; space only in steps of half a percent."""
-    step = max(1, (seen.total or 0) // 200)
-    return (
-        seen.key,
-        seen.found,
-        seen.state,
-        seen.message,
-        (seen.free or 0) // step,
-        seen.scanned is None,
-        tuple((job.action, job.state) for job in seen.jobs),
-        tuple(one.entry for one in seen.trash),
-        seen.quarantined,
-    )
 
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:

@@ -74,7 +74,7 @@ async def trim(bench: Workbench, action: Trim, report: Report) -> None:
         await _to_trash(victim, writer, action, proof)
     finally:
         await _release(leased, writer, action.title)
-    bench.catalogue.patch_volume(action.volume, {action.title: None}, bench.clock.now())
+    bench.patch(action.volume, action.title, ())
     bench.save()
 
 
@@ -177,7 +177,7 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
         report(Progress("moving", 0, action.bytes))
         await _aside(place, writer, "quarantine", action.id, action.title, bad)
         left = tuple(one for path, one in recorded.items() if path not in bad)
-        bench.catalogue.patch_volume(action.volume, {action.title: left or None}, bench.clock.now())
+        bench.patch(action.volume, action.title, left)
     bench.save()
 
 

@@ -149,3 +149,19 @@ def bytes_moved(line: bytes) -> int:
     """Bytes that the last line of a job's progress tells of."""
     progress = parse_progress(line)
     return progress.bytes if progress is not None else 0
+
+
+def shape_of(seen: VolumeSeen) -> tuple[object, ...]:
+    """What of a volume is worth another plan when it changes; space only in steps of half a percent."""
+    step = max(1, (seen.total or 0) // 200)
+    return (
+        seen.key,
+        seen.found,
+        seen.state,
+        seen.message,
+        (seen.free or 0) // step,
+        seen.scanned is None,
+        tuple((job.action, job.state) for job in seen.jobs),
+        tuple(one.entry for one in seen.trash),
+        seen.quarantined,
+    )

@@ -34,6 +34,7 @@ class Workbench:
     volumes:   as last seen, by key
     save:      store what changed in the catalogue
     rescan:    ask for a scan of a volume (by key) soon
+    touched:   tell that the catalogue got a title (volume key, name) from elsewhere than a scan
     detached:  whether the controller is stopping, so that jobs on hosts are left to go on
     """
 
@@ -44,6 +45,7 @@ class Workbench:
     lease: WriterLease
     save: Callable[[], None]
     rescan: Callable[[str], None]
+    touched: Callable[[str, str], None]
     detached: Callable[[], bool] = lambda: False
     volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
@@ -88,8 +90,13 @@ class Workbench:
         if [(one.path, one.size, one.mtime_ns) for one in before] != [
             (one.path, one.size, one.mtime_ns) for one in seen
         ]:
-            self.catalogue.patch_volume(volume, {title: seen or None}, self.clock.now())
+            self.patch(volume, title, seen)
         return self.catalogue.manifest(volume, title)
+
+    def patch(self, volume: str, title: str, files: Manifest) -> None:
+        """Put what an action saw or did into the catalogue; the next scan looks at that title once more."""
+        self.catalogue.patch_volume(volume, {title: files or None}, self.clock.now())
+        self.touched(volume, title)
 
     def reserve(self, host: str, root: str, total: int | None) -> int:
         """Bytes that copies leave free on a root, as the plan reckons them."""

@@ -487,3 +487,21 @@ async def test_a_title_that_somebody_has_is_not_forgotten(fleet: LocalFleet) -> 
     await fleet.look()
     with pytest.raises(SafetyRefusal):
         await fleet.act(Forget(host="", title=TITLE))
+
+
+async def test_a_copy_that_went_again_before_the_next_scan(fleet: LocalFleet) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    await fleet.look()
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    shutil.rmtree(fleet.volumes["b"].path / "tv")
+    await fleet.look()
+    assert fleet.manifest("b", TITLE) == ()
+    away = fleet.volumes["a"].path / "tv"
+    action = fleet.verify(TITLE)
+    away.rename(away.with_name("elsewhere"))
+    with pytest.raises(ActionFailed):
+        await fleet.act(action)
+    away.with_name("elsewhere").rename(away)
+    await fleet.look()
+    assert [one.path for one in fleet.manifest("a", TITLE)] == ["e1"]
