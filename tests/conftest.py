@@ -1,0 +1,29 @@
+"""For all tests: the cheap ones first, and nothing of the person's own environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+SLOW = ("lab", "operator")  # folders whose tests take minutes
+FOREIGN = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "XDG_STATE_HOME")  # git sets these for its hooks
+
+
+def pytest_configure() -> None:
+    for name in list(os.environ):
+        ours = name.startswith("TELARCHY_") and not name.startswith("TELARCHY_LAB")
+        if ours or name in FOREIGN:
+            del os.environ[name]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+
+    def lateness(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0] if here in item.path.parents else ""
+        return 1 + SLOW.index(folder) if folder in SLOW else 0
+
+    items.sort(key=lateness)
