@@ -56,6 +56,10 @@ class ApiServer(kmock.KubernetesScaffold):
             return web.json_response(made, status=201)
         return await super().__call__(raw_request)
 
+    async def _serve_version(self, request: kmock.Request) -> kmock.Payload:
+        answer: dict[str, Any] = await super()._serve_version(request)  # type: ignore[assignment]
+        return answer | {"groupVersion": answer["groupVersion"].lstrip("/")}  # it is `v1`, not `/v1`
+
     async def _handle(self, request: kmock.Request) -> web.StreamResponse:
         try:
             if request.resource is None or not request.resource.plural:

@@ -186,6 +186,13 @@ class Storage:
                 return self.create(key[0], key[1], body)
             return self._update(key, self.get(key), merged(self.get(key), body), subresource)
         now = self.get(key)
+        if (schema := self.schemas.get(key[0])) is not None:
+            known = copy.deepcopy(body.get("status") or {})
+            prune(schema["properties"]["status"], known)
+            if known != (body.get("status") or {}):
+                raise Refused(
+                    500, "InternalError", "failed to create typed patch object: field not declared in schema"
+                )
         if not force:
             raise Refused(409, "Conflict", "apply failed with conflicts")
         status = copy.deepcopy(now.get("status") or {})

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import click
 
+from telarchy.cli import address
 from telarchy.core.words import format_span
 from telarchy.errors import ConfigError, Problem, TelarchyError
 from telarchy.web.socketpath import SOCKET_NAME, reachable
@@ -44,7 +45,12 @@ class Client(Protocol):
 
 
 def connect(state: Path, *, quiet: bool = False) -> Client:
-    """The controller of this state folder, else its store; then stderr says how old the answers are."""
+    """The controller of this state folder, else its store; then stderr says how old the answers are. With
+    kubectl's options, or as its plugin: the cluster."""
+    if address.chosen is not None:
+        from telarchy.cli.cluster import ClusterClient
+
+        return ClusterClient(address.chosen)
     path = state / SOCKET_NAME
     knock = _Connection(path)
     try:

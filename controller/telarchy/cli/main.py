@@ -81,14 +81,19 @@ def cli(ctx: click.Context) -> None:
         ctx.color = False
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """The console script. Always ends by SystemExit."""
+def kubectl() -> None:
+    """The console script of kubectl's plugin: `kubectl telarchy …`."""
+    main(plugin=True)
+
+
+def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
+    """The console script. Always ends by SystemExit. `plugin`: the verbs are about the current kubectl context."""
     for stream in (sys.stdout, sys.stderr):
         # titles may hold bytes that are no UTF-8; they are shown escaped rather than refused
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _run(arguments)
+        code = _run(arguments, plugin=plugin)
         sys.stdout.flush()
     except BrokenPipeError:
         # the interpreter flushes once more at its end, and would complain
@@ -97,10 +102,19 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str] | None) -> int:
+CLUSTER_OPTIONS = ("--context", "--kubeconfig")
+
+
+def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
     stdout = sys.stdout
+    name = "kubectl telarchy" if plugin else "telarchy"
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        code = cli.main(args=arguments, prog_name="telarchy", standalone_mode=False)
+        if plugin or any(word.startswith(CLUSTER_OPTIONS) for word in given):
+            from telarchy.cli.address import choose
+
+            given = choose(given, plugin=plugin)
+        code = cli.main(args=given, prog_name=name, standalone_mode=False)
         return code if isinstance(code, int) else exits.OK
     except click.UsageError as error:
         error.show()

@@ -232,8 +232,9 @@ class ToolVersions(Status):
     ssh: str = Field(default="", max_length=128)
     rsync: str = Field(default="", max_length=128)
     systemd: str = Field(default="", max_length=128)
-    sha256sum: str = Field(default="", max_length=128)
-    b3sum: str = Field(default="", max_length=128)
+    # programs are named as they are called, without the capital that the alias generator would put in
+    sha256sum: str = Field(default="", max_length=128, alias="sha256sum")
+    b3sum: str = Field(default="", max_length=128, alias="b3sum")
 
 
 class Transfer(Status):

@@ -12,8 +12,10 @@ import heapq
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
+from telarchy.resources.crd import structural_schema
 from telarchy.resources.meta import API_VERSION, Ref
 from telarchy.resources.registry import KINDS
 from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collection, backoff
@@ -165,3 +167,41 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [without_nulls(inner) for inner in value]
     return value
+
+
+@cache
+def status_schema(kind: str) -> Mapping[str, Any]:
+    """The structural schema of a kind's status, as its CRD has it."""
+    schema: Mapping[str, Any] = structural_schema(KINDS[kind])["properties"]["status"]
+    return schema
+
+
+def described(kind: str, status: Any) -> Any:
+    """Only what the CRD describes: one field that it does not know, and the API server refuses the whole apply."""
+    unknown: list[str] = []
+    kept = _described(status, status_schema(kind), "status", unknown)
+    for field in unknown:
+        _tell_once(kind, field)
+    return kept
+
+
+def _described(value: Any, schema: Mapping[str, Any], place: str, unknown: list[str]) -> Any:
+    if isinstance(value, dict):
+        fields, values = schema.get("properties"), schema.get("additionalProperties")
+        if values is not None:
+            return {key: _described(inner, values, f"{place}.*", unknown) for key, inner in value.items()}
+        known = fields or {}
+        unknown += [f"{place}.{key}" for key in value if key not in known]
+        return {
+            key: _described(inner, known[key], f"{place}.{key}", unknown)
+            for key, inner in value.items()
+            if key in known
+        }
+    if isinstance(value, list):
+        return [_described(inner, schema.get("items", {}), f"{place}[]", unknown) for inner in value]
+    return value
+
+
+@cache
+def _tell_once(kind: str, field: str) -> None:
+    log.error("%s: %s is not in the CRD and is left out; this is a bug in Telarchy", kind, field)

@@ -1,0 +1,170 @@
+"""The verbs against a Kubernetes cluster: `kubectl telarchy …`, or `--context` and `--kubeconfig` with any verb.
+
+Answers come from the objects themselves, read through kubectl, which knows every way to log in. What statuses do not
+hold (every single step of a plan, a title's copies) only the operator knows; its pod answers that, and a note says
+how to ask it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from telarchy.cli.address import Address, kubectl
+from telarchy.core.words import rfc3339
+from telarchy.errors import TelarchyError
+from telarchy.resources.meta import API_VERSION, GROUP
+from telarchy.resources.registry import KINDS, resolve_kind
+
+POLL_SECONDS = 2.0
+HASH_DIGITS_AT_LEAST = 4
+
+
+class ClusterClient:
+    """`cli.client.Client` over the objects of one namespace."""
+
+    live = True
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def ask(self, question: str, **arguments: Any) -> Any:
+        answers: dict[str, Callable[..., Any]] = {
+            "resources": self._resources,
+            "events": self._events,
+            "plan": self._plan,
+            "holds": self._holds,
+            "why": self._why,
+            "source": dict,
+            "history": self._in_the_pod,
+        }
+        return answers[question](**arguments)
+
+    def tell(self, command: str, **arguments: Any) -> Any:
+        if command == "approve":
+            return self._approve(**arguments)
+        if command == "reconcile":
+            return self._reconcile()
+        raise TelarchyError(f"use kubectl {command}: desired state is in the cluster")
+
+    def follow(self, question: str, **arguments: Any) -> Iterator[Any]:
+        last = self.ask(question, **arguments)
+        yield last
+        while True:
+            time.sleep(POLL_SECONDS)
+            answer = self.ask(question, **arguments)
+            if answer != last:
+                last = answer
+                yield answer
+
+    def _run(self, *words: str, namespace: str = "") -> str:
+        return kubectl(self._address.options, f"--namespace={namespace or self._address.namespace}", *words)
+
+    def _resources(self, *, kinds: Sequence[str] = (), namespace: str = "") -> list[dict[str, Any]]:
+        wanted = [kind for text in kinds if (kind := resolve_kind(text)) is not None] or list(KINDS.values())
+        names = ",".join(f"{kind.plural}.{GROUP}" for kind in wanted)
+        items: list[dict[str, Any]] = json.loads(self._run("get", names, "-o", "json", namespace=namespace))[
+            "items"
+        ]
+        for one in items:
+            one["metadata"].pop("managedFields", None)
+        order = list(KINDS)
+        return sorted(items, key=lambda one: (order.index(one["kind"]), one["metadata"]["name"]))
+
+    def _events(
+        self, *, namespace: str = "", kind: str = "", name: str = "", limit: int = 500
+    ) -> list[dict[str, Any]]:
+        found = json.loads(self._run("get", "events", "-o", "json", namespace=namespace))["items"]
+        resolved = resolve_kind(kind) if kind else None
+        events = []
+        for one in found:
+            about = one["involvedObject"]
+            if about.get("apiVersion") != API_VERSION:
+                continue
+            if resolved is not None and (about["kind"], about["name"]) != (resolved.name, name):
+                continue
+            first = one.get("firstTimestamp") or one["metadata"]["creationTimestamp"]
+            events.append(
+                {
+                    "id": one["metadata"]["uid"],
+                    "kind": about["kind"],
+                    "namespace": about.get("namespace", ""),
+                    "name": about["name"],
+                    "type": one.get("type", "Normal"),
+                    "reason": one.get("reason", ""),
+                    "message": one.get("message", ""),
+                    "first": _moment(first),
+                    "last": _moment(one.get("lastTimestamp") or first),
+                    "count": one.get("count") or 1,
+                }
+            )
+        return sorted(events, key=lambda event: event["last"])[-limit:]
+
+    def _plan(self) -> dict[str, Any]:
+        """What the statuses say, in the shape of `runtime.snapshot`."""
+        from telarchy.cli.clusterplan import plan_of
+
+        self._note("plan")
+        return plan_of(self._resources())
+
+    def _holds(self) -> dict[str, Any]:
+        from telarchy.cli.clusterplan import held
+
+        fleets = self._resources(kinds=["fleets"])
+        return {"waiting": held(fleets), "approved": []}
+
+    def _why(self, *, topic: str, name: str, namespace: str = "") -> list[str]:
+        from telarchy.cli.clusterplan import reasons
+
+        lines = reasons(self._resources(namespace=namespace), topic, name)
+        self._note(f"why {topic} {name!r}")
+        return lines
+
+    def _approve(self, *, prefix: str, who: str = "") -> dict[str, Any]:
+        """An annotation on the Fleet. RBAC: whoever may patch Fleets may approve."""
+        from telarchy.cli.clusterplan import held
+
+        fleets = self._resources(kinds=["fleets"])
+        waiting = held(fleets)
+        found = [hold for hold in waiting if hold["hash"].startswith(prefix)]
+        if len(prefix) < HASH_DIGITS_AT_LEAST or len(found) != 1:
+            known = ", ".join(hold["hash"] for hold in waiting) or "none"
+            raise TelarchyError(f"`{prefix}` does not name one held change; held now: {known}")
+        hold = found[0]
+        fleet = next(one for one in fleets if one["metadata"]["name"] == hold["for"].partition("/")[2])
+        name = fleet["metadata"]["name"]
+        before = (fleet["metadata"].get("annotations") or {}).get(f"{GROUP}/approve", "").split()
+        words = [word for word in before if not word.startswith(hold["hash"])][-9:]
+        words.append(f"{hold['hash']}@{rfc3339(time.time())}")
+        self._run("annotate", f"fleets.{GROUP}", name, f"{GROUP}/approve={' '.join(words)}", "--overwrite")
+        return {**hold, "running": True}
+
+    def _reconcile(self) -> dict[str, Any]:
+        fleets = self._resources(kinds=["fleets"])
+        if not fleets:
+            raise TelarchyError(f"there is no Fleet in namespace {self._address.namespace} to say it to")
+        name, stamp = fleets[0]["metadata"]["name"], rfc3339(time.time())
+        self._run("annotate", f"fleets.{GROUP}", name, f"{GROUP}/reconcile-at={stamp}", "--overwrite")
+        return {"status": "asked"}
+
+    def _in_the_pod(self, **_: Any) -> Any:
+        raise TelarchyError(
+            "the operator's own store has this: run `telarchy` inside its pod with kubectl exec"
+        )
+
+    def _note(self, verb: str) -> None:
+        namespace = self._address.namespace
+        click.echo(
+            f"(from the objects' statuses; all that the operator knows: kubectl exec -n <its namespace> <its pod> "
+            f"-- telarchy {verb} --state <its state>/{namespace})",
+            err=True,
+        )
+
+
+def _moment(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
