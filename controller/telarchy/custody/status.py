@@ -141,7 +141,7 @@ def _floor_conditions(
     summary = ", ".join(parts)
     if terms.suspended:
         ready = condition("Ready", short == 0, "Suspended", f"{summary}; suspended")
-    elif done.blocked_by and short:
+    elif done.blocked_by and (short or not titles):
         ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {summary}")
     elif short == 0 and titles == 0:
         ready = condition(

@@ -84,7 +84,9 @@ def _ready(
             )
         if host.spec.cordon:
             return _condition("Ready", True, "Cordoned", "nothing new comes here")
-        return _condition("Ready", True, "Reachable", "")
+        local = host.spec.connection.local is not None
+        where = "on this machine" if local else f"at {evidence.endpoint}" if evidence is not None else ""
+        return _condition("Ready", True, "Reachable", where)
     if state is HostState.MAINTENANCE:
         return _condition("Ready", False, "Maintenance", f"announced to be away until {_until(host)}")
     if state is HostState.UNKNOWN:
