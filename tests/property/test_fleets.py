@@ -70,7 +70,7 @@ class Fleets(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def begin(self, data) -> None:
-        count = data.draw(st.integers(2, 6))
+        count = data.draw(st.integers(3, 6) | st.just(2))
         machines = [data.draw(hosts(index)) for index in range(count)]
         wanted = [data.draw(floors(f"f{index}")) for index in range(data.draw(st.integers(1, 3)))]
         policy = fleet(trim={"cooldown": data.draw(st.sampled_from(["0s", "7d"]))})
@@ -82,7 +82,7 @@ class Fleets(RuleBasedStateMachine):
         self.sim = Simulator([policy, *machines, *wanted], sizes)
         self.memo = CensusMemo()
         self.born = 0
-        for title in data.draw(st.lists(st.sampled_from(TITLES), max_size=6, unique=True)):
+        for title in data.draw(st.lists(st.sampled_from(TITLES), min_size=3, max_size=6, unique=True)):
             for _ in range(data.draw(st.integers(1, 2))):
                 self._add(title, data.draw(numbers), 2, fresh=False)
         self.sim.look()
@@ -284,10 +284,11 @@ class Fleets(RuleBasedStateMachine):
     @invariant()
     def the_rules_hold(self) -> None:
         if hasattr(self, "sim"):
-            self._think()
-            self.sim.apply(self.plan)
-            self.sim.advance()
-            self.sim.pass_time(1)
+            for _ in range(2):
+                self._think()
+                self.sim.apply(self.plan)
+                self.sim.advance()
+                self.sim.pass_time(1)
             self._think()
 
     def _think(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from telarchy.core.observation import Attempt, Progress, Running
-from telarchy.core.plan import Decision, Plan
+from telarchy.core.plan import Plan
 from telarchy.core.words import format_span
 from telarchy.custody.invariants import Look, violations
 from telarchy.custody.manifest import FileSeen

@@ -1,0 +1,83 @@
+"""What a title is, out of what its holders have."""
+
+from dataclasses import replace
+
+import pytest
+
+from telarchy.custody.manifest import FileSeen, carry_digests, compare, decode, encode, fingerprint
+
+A, B = "a" * 64, "b" * 64
+
+
+def file(path: str = "e1", size: int = 10, sha256: str = "", **fields: object) -> FileSeen:
+    return FileSeen(path, size, 1, sha256, 5.0 if sha256 else 0.0, **fields)
+
+
+def test_equal_copies_are_complete_whatever_was_read() -> None:
+    found = compare({"x": (file(sha256=A),), "y": (file(),)})
+    assert found.complete == {"x", "y"} and not found.conflict
+    assert found.reference == (file(sha256=A),)
+
+
+def test_the_reference_is_the_union_and_the_rest_is_partial() -> None:
+    found = compare({"x": (file("e1"), file("e2")), "y": (file("e2"), file("e3"))})
+    assert [one.path for one in found.reference] == ["e1", "e2", "e3"]
+    assert found.partial == {"x": ("e3",), "y": ("e1",)} and found.complete == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "says"),
+    [
+        (file(size=10), file(size=11), "the sizes differ"),
+        (file(sha256=A), file(sha256=B), "the contents differ"),
+        (file(path=""), file(path="e1"), "a file on x and a folder elsewhere"),
+    ],
+)
+def test_what_cannot_be_told_is_a_conflict_and_nothing_is_damaged(one, other, says) -> None:
+    found = compare({"x": (one,), "y": (other,)})
+    assert says in found.conflict
+    assert (found.complete, found.partial, found.damaged) == (frozenset(), {}, {})
+
+
+def test_a_file_of_no_length_beside_a_longer_one_is_damaged() -> None:
+    found = compare({"x": (file(size=0),), "y": (file(size=10),)})
+    assert found.damaged == {"x": ("e1",)} and found.complete == {"y"} and not found.conflict
+
+
+def test_two_longer_ones_that_differ_stay_a_conflict_beside_an_empty_one() -> None:
+    assert compare({"x": (file(size=0),), "y": (file(sha256=A),), "z": (file(sha256=B),)}).conflict
+
+
+def test_a_damaged_file_counts_nowhere_and_conflicts_with_nothing() -> None:
+    found = compare({"x": (file(sha256=A, damaged=True),), "y": (file(sha256=B),)})
+    assert found.damaged == {"x": ("e1",)} and found.complete == {"y"} and not found.conflict
+
+
+def test_damaged_everywhere_still_belongs_to_the_title() -> None:
+    found = compare({"x": (file("e1", damaged=True), file("e2")), "y": (file("e2"),)})
+    assert [one.path for one in found.reference] == ["e1", "e2"]
+    assert found.partial == {"y": ("e1",)} and found.damaged == {"x": ("e1",)}
+
+
+def test_the_order_of_holders_does_not_matter() -> None:
+    holders = {"x": (file("e1", sha256=A),), "y": (file("e1"), file("e2")), "z": (file("e1", size=0),)}
+    assert compare(holders) == compare(dict(reversed(holders.items())))
+
+
+def test_digests_are_carried_over_what_did_not_change() -> None:
+    before = (file("same", sha256=A, damaged=True), file("touched", sha256=A), file("grown", sha256=A))
+    now = (file("same"), replace(file("touched"), mtime_ns=2), replace(file("grown"), size=11), file("new"))
+    same, touched, grown, new = carry_digests(before, now)
+    assert same == before[0]
+    assert (touched.sha256, touched.verified_at) == (A, 0.0)
+    assert grown.sha256 == new.sha256 == ""
+
+
+def test_a_manifest_survives_the_store_with_bytes_that_are_no_text() -> None:
+    manifest = (file("caf\udce9\n'x", sha256=A), file("z", damaged=True))
+    assert decode(encode(manifest)) == manifest
+
+
+def test_the_fingerprint_is_of_paths_and_sizes_alone() -> None:
+    assert fingerprint((file(sha256=A),)) == fingerprint((replace(file(), mtime_ns=9),))
+    assert fingerprint((file(size=11),)) != fingerprint((file(),)) != fingerprint((file("e2"),))
