@@ -66,7 +66,9 @@ class Observer:
         self._look_soon: dict[str, asyncio.Event] = {}
         self._scan_soon: dict[str, asyncio.Event] = {}
         self._hosts_changed = asyncio.Event()
-        self._told: tuple[object, ...] = ()
+        self._of_host: dict[str, list[RootState]] = {}
+        self._faces: dict[tuple[str, str], tuple[object, ...]] = {}  # as last weighed together
+        self._news, self._told_fenced = True, False
         self.volumes: dict[str, VolumeSeen] = {}
 
     # --- what to look at -----------------------------------------------------------------------------------
@@ -92,6 +94,9 @@ class Observer:
                 state.due = 0.0
                 self._poke(self._scan_soon, state.host)
         self._scan_every = scan_every
+        self._of_host = {}
+        for state in self._roots.values():
+            self._of_host.setdefault(state.host, []).append(state)
         self._hosts_changed.set()
         self._settle()
 
@@ -188,14 +193,15 @@ class Observer:
             while True:
                 self._event(self._look_soon, host).clear()
                 await self._look(host)
-                await self._take_lease(wait=True)
+                if not self._lease_unquestioned(host):
+                    await self._take_lease(wait=True)
                 self._tell()
                 self._poke(self._scan_soon, host)
                 await _sleep_or(self._event(self._look_soon, host), self._pause(host))
 
     def _pause(self, host: str) -> float:
         """Until the next look. A person who mounts a disk again is watching the screen."""
-        whole = all(state.standing.state in SCANNABLE for state in self._roots.values() if state.host == host)
+        whole = all(state.standing.state in SCANNABLE for state in self._states_on(host))
         return RENEW_SECONDS if whole else MISSING_SECONDS
 
     async def _keep_scanning(self, host: str) -> None:
@@ -204,11 +210,7 @@ class Observer:
             event.clear()
             if await self._scan_host(host):
                 self._changed()
-            due = [
-                state.due
-                for state in self._roots.values()
-                if state.host == host and state.standing.state in SCANNABLE
-            ]
+            due = [state.due for state in self._states_on(host) if state.standing.state in SCANNABLE]
             await _sleep_or(event, max(0.05, min(due, default=3600.0) - time.monotonic()))
 
     async def _decide_late(self) -> None:
@@ -220,11 +222,11 @@ class Observer:
 
     async def _look(self, host: str) -> None:
         """Ask a host about its roots; whatever comes of it is in their state afterwards."""
-        states = [state for state in self._roots.values() if state.host == host]
+        states = self._states_on(host)
         groups = [[state] for state in states] if host in self._separately else [states]
         await asyncio.gather(*(self._look_at(host, group) for group in groups if group))
         self._unheard.discard(host)
-        self._settle()
+        self._settle(host)
 
     async def _look_at(self, host: str, states: Sequence[RootState]) -> None:
         looks: Mapping[str, RootLook] = {}
@@ -258,6 +260,14 @@ class Observer:
         )
         return parse_look(done.stdout)
 
+    def _lease_unquestioned(self, host: str) -> bool:
+        """Whether we may write, and nothing that this host showed at the last look says otherwise."""
+        held, ours = self._lease.epoch, self._lease.controller.id
+        leases = [state.look.lease for state in self._states_on(host) if state.look is not None]
+        return held > 0 and all(
+            one is None or (one.controller == ours and one.epoch <= held) for one in leases
+        )
+
     async def _take_lease(self, *, wait: bool) -> None:
         """Weigh the leases seen; when the right to write is new, write it on every volume at once."""
         early = self._begun is not None and time.monotonic() - self._begun < FIRST_ROUND_SECONDS
@@ -286,7 +296,7 @@ class Observer:
     async def _scan_host(self, host: str) -> bool:
         """Scan what is due on a host, one root after the other. True when titles changed."""
         changed = False
-        for state in [one for one in self._roots.values() if one.host == host]:
+        for state in self._states_on(host):
             if state.standing.state in SCANNABLE and state.due <= time.monotonic():
                 changed = await self._scan(state) or changed
         return changed
@@ -330,8 +340,8 @@ class Observer:
                 state.remember_scan(self._memory)
             took = time.monotonic() - began
             if state.due == began + AGAIN_SECONDS:  # nobody asked for another one meanwhile
-                state.due = time.monotonic() + next_scan_after(took, self._scan_every)
-            self._settle()
+                state.due = time.monotonic() + next_scan_after(took, self._scan_every, roots=len(self._roots))
+            self._settle(state.host)
             return done.changed or first
 
     def _memo(self, state: RootState, touched: set[str]) -> ScanMemo:
@@ -350,10 +360,17 @@ class Observer:
 
     # --- evidence ----------------------------------------------------------------------------------------------
 
-    def _settle(self) -> None:
-        """Weigh all roots together and make the evidence anew."""
+    def _states_on(self, host: str) -> list[RootState]:
+        return list(self._of_host.get(host, ()))
+
+    def _settle(self, host: str | None = None) -> None:
+        """Weigh all roots together and make the evidence anew. `host`: only what was seen there is new."""
+        if host is not None and all(self._faces.get(one.key) == _face(one) for one in self._states_on(host)):
+            self._renew(host)
+            return
         known = {key: state.known for key, state in self._roots.items()}
         standings = settle(known, {key: state.look for key, state in self._roots.items()})
+        self._faces = {key: _face(state) for key, state in self._roots.items()}
         for key, standing in standings.items():
             state = self._roots[key]
             came = standing.state in SCANNABLE and state.standing.state not in SCANNABLE
@@ -364,10 +381,22 @@ class Observer:
                 self._poke(self._scan_soon, state.host)
             if standing.id and not state.known and standing.state in SCANNABLE:
                 self._know(state, standing.id)
-        self.volumes = {}
+        before, self.volumes = self.volumes, {}
         for key in sorted(self._roots):
             seen = self._roots[key].seen()
             self.volumes[seen.key] = seen
+        told, now = ([shape_of(seen) for seen in volumes.values()] for volumes in (before, self.volumes))
+        self._news = self._news or told != now
+
+    def _renew(self, host: str) -> None:
+        """Make the evidence of one host anew, where every root stands as it did."""
+        for state in self._states_on(host):
+            state.count_missing(time.monotonic())
+            seen = state.seen()
+            before = self.volumes.get(seen.key)
+            if seen != before:
+                self._news = self._news or before is None or shape_of(seen) != shape_of(before)
+                self.volumes = {**self.volumes, seen.key: seen}
 
     def _know(self, state: RootState, volume_id: str) -> None:
         if state.known != volume_id:
@@ -378,9 +407,9 @@ class Observer:
                 state.remember_id(self._memory)
 
     def _tell(self) -> None:
-        shape = (*(shape_of(seen) for seen in self.volumes.values()), bool(self._lease.fenced))
-        if shape != self._told:
-            self._told = shape
+        fenced = bool(self._lease.fenced)
+        if self._news or fenced != self._told_fenced:
+            self._news, self._told_fenced = False, fenced
             self._changed()
 
     def _event(self, events: dict[str, asyncio.Event], host: str) -> asyncio.Event:
@@ -394,6 +423,12 @@ async def _jobs(link: Link, state: RootState, look: RootLook) -> tuple[JobSeen, 
     if not look.jobs or not look.id:
         return ()
     return tuple(job_seen(one) for one in await jobs.status(link, f"{state.path}/{jobs.JOBS_FOLDER}"))
+
+
+def _face(state: RootState) -> tuple[object, ...]:
+    """What of a root's last look bears on which volume stands where."""
+    look = state.look
+    return (state.known, look and (look.exists, look.readable, look.writable, look.id))
 
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:

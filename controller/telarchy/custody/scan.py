@@ -21,7 +21,9 @@ from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
 
 SCAN_TIMEOUT = 1800.0
+SMALL_ANSWER = 1 << 16  # bytes that are read sooner than a thread is found for them
 SHORTEST, LONGEST = 15.0, 600.0  # seconds between two scans when nobody declares it
+SCANS_PER_SECOND = 10.0  # of all roots together, when nobody declares it
 TIMES_LAST = 20  # … a scan may take a twentieth of the time
 
 
@@ -71,11 +73,11 @@ class Scanned:
         return f"cannot read {shown}{' and more' if len(self.blind) > 3 else ''}; titles there count as last seen"
 
 
-def next_scan_after(duration: float, declared: float | None) -> float:
-    """Seconds from the end of a scan to the next one."""
+def next_scan_after(duration: float, declared: float | None, *, roots: int = 1) -> float:
+    """Seconds from the end of a scan to the next one, in a fleet of so many roots."""
     if declared is not None:
         return declared
-    return min(LONGEST, max(SHORTEST, TIMES_LAST * duration))
+    return min(LONGEST, max(SHORTEST, TIMES_LAST * duration, roots / SCANS_PER_SECOND))
 
 
 async def scan(
@@ -105,7 +107,10 @@ async def scan(
         within=SCAN_TIMEOUT,
     )
     try:
-        answer = await asyncio.to_thread(parse_scan, done.stdout, path)
+        if len(done.stdout) < SMALL_ANSWER:
+            answer = parse_scan(done.stdout, path)
+        else:
+            answer = await asyncio.to_thread(parse_scan, done.stdout, path)
     except ValueError as trouble:
         raise ActionFailed(f"scan of {path} on {link.host}: {trouble}", reason="ScanFailed") from None
     changed = _take(answer, key, catalogue, patterns, memo, now)
