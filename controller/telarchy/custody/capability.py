@@ -26,6 +26,7 @@ from telarchy.custody.status import Round
 from telarchy.custody.terms import patterns_of
 from telarchy.custody.transfer import Routing
 from telarchy.custody.workbench import Links, Workbench
+from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 from telarchy.resources.custodyfloor import CustodyFloor
 from telarchy.resources.fleet import Fleet, FleetSpec
@@ -165,15 +166,16 @@ class Custody:
     async def act(self, action: Action, report: Report) -> None:
         """See Capability."""
         self.bench.volumes = self.observer.volumes
+        floor = self._floor_of.get(action.id)  # once the title is there, the next plan knows of none
         try:
             await act(self.bench, self.observer, self._fleet, action, report)
         finally:
             self.observer.look_soon(action.host)
-        if isinstance(action, Copy) and (floor := self._floor_of.get(action.id)):
+        if isinstance(action, Copy) and floor is not None:
             before = self._rounds.get(floor, ())
             self._keep_rounds(floor, before, copied(before, action.bytes))
         if volume := str(getattr(action, "volume", "")):
-            await self._sweep(volume)
+            await to_its_end(self._sweep(volume), lambda: self._detached)
 
     async def _sweep(self, volume: str) -> None:
         now = self._clock.now()

@@ -26,6 +26,7 @@ from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.transfer import Load, Transfer, transfer_between
 from telarchy.custody.verifying import record
 from telarchy.custody.workbench import Workbench
+from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
@@ -57,15 +58,7 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
         good = await _move(bench, action, transfer, target, source, missing, writer, report)
         report(Progress("committing", load.total, load.total))
-        try:
-            _record(bench, action, await _commit(target, writer, action, missing), missing, good)
-        except ActionFailed as failure:
-            if failure.reason == "Changed":
-                # What is staged is not what the job says: begin anew.
-                await transfer.put_away()
-                await sweep_staging(target, writer, [action.id])
-            raise
-        await transfer.put_away()
+        await to_its_end(_appear(bench, action, transfer, target, writer, missing, good), bench.detached)
 
 
 def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
@@ -232,6 +225,27 @@ async def _suspect(
         f"({name!r} for one); nothing was committed, and they come again",
         reason="DigestMismatch",
     )
+
+
+async def _appear(
+    bench: Workbench,
+    action: Copy,
+    transfer: Transfer,
+    target: Place,
+    writer: Writer,
+    missing: Manifest,
+    good: Mapping[str, str],
+) -> None:
+    """What is staged and good becomes the title, on the disk and in the record."""
+    try:
+        _record(bench, action, await _commit(target, writer, action, missing), missing, good)
+    except ActionFailed as failure:
+        if failure.reason == "Changed":
+            # What is staged is not what the job says: begin anew.
+            await transfer.put_away()
+            await sweep_staging(target, writer, [action.id])
+        raise
+    await transfer.put_away()
 
 
 async def _commit(target: Place, writer: Writer, action: Copy, missing: Manifest) -> TitleNow:

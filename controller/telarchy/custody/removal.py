@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from telarchy.core.action import stable_id
@@ -24,6 +24,7 @@ from telarchy.custody.proof import FRESH_SECONDS, LAST_COPY, LEASE_SECONDS, Floo
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.verifying import record
 from telarchy.custody.workbench import Workbench
+from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 
 
@@ -71,17 +72,17 @@ async def trim(bench: Workbench, action: Trim, report: Report) -> None:
             floor=action.floor,
             always_on=action.always_on,
         )
-        await _to_trash(victim, writer, action, proof)
+        await to_its_end(_to_trash(bench, victim, writer, action, proof), bench.detached)
     finally:
-        await _release(leased, writer, action.title)
-    bench.patch(action.volume, action.title, ())
-    bench.save()
+        await to_its_end(_release(leased, writer, action.title), bench.detached)
 
 
-async def _to_trash(victim: Place, writer: Writer, action: Trim, proof: FloorProof) -> None:
+async def _to_trash(bench: Workbench, victim: Place, writer: Writer, action: Trim, proof: FloorProof) -> None:
     """The one door to the trash."""
     proof.check(action.volume, time.monotonic())
     await _aside(victim, writer, "trash", action.id, action.title, ())
+    bench.patch(action.volume, action.title, ())
+    bench.save()
 
 
 async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -> None:
@@ -175,10 +176,21 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
         )
     if bad:
         report(Progress("moving", 0, action.bytes))
-        await _aside(place, writer, "quarantine", action.id, action.title, bad)
-        left = tuple(one for path, one in recorded.items() if path not in bad)
-        bench.patch(action.volume, action.title, left)
+        await to_its_end(_to_quarantine(bench, place, writer, action, recorded, bad), bench.detached)
     bench.save()
+
+
+async def _to_quarantine(
+    bench: Workbench,
+    place: Place,
+    writer: Writer,
+    action: Quarantine,
+    recorded: Mapping[str, FileSeen],
+    bad: Sequence[str],
+) -> None:
+    await _aside(place, writer, "quarantine", action.id, action.title, bad)
+    left = tuple(one for path, one in recorded.items() if path not in bad)
+    bench.patch(action.volume, action.title, left)
 
 
 async def _readings(place: Place, title: str, files: Sequence[FileSeen]) -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import TypeVar
 
 from telarchy.custody import shell
 from telarchy.custody.survey import Place
@@ -12,8 +13,10 @@ from telarchy.errors import ActionFailed, HostUnreachable, TelarchyError
 from telarchy.links import jobs
 from telarchy.links.jobs import JobReport, JobSpec, JobState
 
-
 LITTLE = 1 << 20  # bytes; with less, a disk is full
+FINISH_SECONDS = 120.0  # for the last steps of an action that is not wanted any more
+
+T = TypeVar("T")
 
 
 class JobEnded(ActionFailed):
@@ -22,6 +25,23 @@ class JobEnded(ActionFailed):
     def __init__(self, message: str, code: int) -> None:
         self.code = code
         super().__init__(message)
+
+
+async def to_its_end(finishing: Coroutine[None, None, T], detached: Callable[[], bool]) -> T:
+    """The last steps of an action, from where a scan may see its result: a plan that sees it wants the action no
+    more, and would cut it off between the deed and its record. A cancellation is not passed on to them, unless
+    `detached()`: the next controller finds out by itself how far they came.
+    """
+    task = asyncio.ensure_future(finishing)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # The request stays counted on this task, so that whoever made it does not make it again.
+        if detached() or not (await asyncio.wait([task], timeout=FINISH_SECONDS))[0]:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        return task.result()
 
 
 async def carry_out(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,6 +208,26 @@ async def test_cancelling_stops_the_job_and_keeps_what_came(fleet: LocalFleet) -
     slow(fleet, 100_000_000)
     await fleet.act(action)
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert leftovers(fleet) == []
+
+
+async def test_a_plan_that_sees_the_title_appear_does_not_cut_off_its_record(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    task = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    commit = copying._commit
+
+    async def seen_meanwhile(*arguments: Any) -> Any:
+        committed = await commit(*arguments)
+        task.cancel()
+        await asyncio.sleep(0)
+        return committed
+
+    monkeypatch.setattr(copying, "_commit", seen_meanwhile)
+    await task
+    assert fleet.manifest("b", TITLE)[0].sha256 == hashlib.sha256(b"one").hexdigest()
     assert leftovers(fleet) == []
 
 
