@@ -64,7 +64,9 @@ class CatalogueFile:
 
     def _connect(self) -> sqlite3.Connection:
         if self.read_only:
-            connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, check_same_thread=False)
+            connection = sqlite3.connect(
+                self.path.absolute().as_uri() + "?mode=ro", uri=True, check_same_thread=False
+            )
         else:
             connection = sqlite3.connect(self.path, check_same_thread=False)
             connection.execute(f"PRAGMA page_size={PAGE_BYTES}")
