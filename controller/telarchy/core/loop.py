@@ -74,6 +74,7 @@ class Reconciler:
         self._journal = journal
         self._debounce = debounce or Debounce()
         self._dirty = asyncio.Event()
+        self._news = False  # something changed since the last round; `_dirty` is clear while it is debounced
         self._observers: list[Callable[[], None]] = []
         self._broken: set[str] = set()
         self.executor = Executor(self.capabilities, self.clock, _Told(self, journal), self.wake)
@@ -92,6 +93,7 @@ class Reconciler:
 
     def wake(self) -> None:
         """Something changed; plan again soon."""
+        self._news = True
         self._dirty.set()
 
     def retry_now(self) -> None:
@@ -171,7 +173,7 @@ class Reconciler:
     @property
     def settled(self) -> bool:
         """Nothing is to be done, nothing runs, nothing changed since the last plan."""
-        quiet = not self.executor.running and not self._dirty.is_set()
+        quiet = not self.executor.running and not self._news
         return quiet and self.rounds > 0 and self.world.complete and not self._broken and self.plan.settled
 
     def observation(self) -> Observation:
@@ -217,6 +219,7 @@ class Reconciler:
 
     def round(self) -> None:
         """Think, act on it, say it."""
+        self._news = False
         self._dirty.clear()
         self.plan, thought = self.think()
         self.rounds += 1

@@ -167,6 +167,18 @@ async def test_a_burst_is_one_round_once_it_is_quiet_and_never_put_off_longer_th
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_was_told_and_not_yet_thought_about_is_not_settled() -> None:
+    loop, _ = loop_of(Room(), idle=0.2, most=1.0)
+    task = asyncio.create_task(loop.run())
+    while not loop.settled:
+        await asyncio.sleep(0.01)
+    loop.wake()
+    await asyncio.sleep(0.05)  # it waits for quiet
+    assert not loop.settled
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_one_room_that_cannot_think_stops_no_other_and_keeps_what_it_runs() -> None:
     def fault() -> None:
         raise RuntimeError("a bug")
