@@ -413,6 +413,9 @@ class Simulator:
             if other is None:
                 continue
             theirs = other.titles.get(action.title, {})
+            known = {one.path: one.sha256 for one in self.catalogue.manifest(keeper, action.title)}
+            spoilt = [path for path, blob in theirs.items() if known.get(path, "") not in ("", blob.digest)]
+            self.catalogue.record_digests(keeper, action.title, {}, spoilt, self.now)
             good += all(path in theirs and theirs[path].digest == blob.digest for path, blob in files.items())
         if good < max(1, action.floor):
             raise Failed("last-copy: the keepers are not what they were", again=False)

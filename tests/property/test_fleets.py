@@ -327,6 +327,8 @@ class Fleets(RuleBasedStateMachine):
             if not self.plan.steps and self.plan.holds == () and before == ():
                 break
             before = self.plan.steps
+            # A refusal stays until somebody asks for another try.
+            sim.attempts = {key: one for key, one in sim.attempts.items() if one.not_before is not None}
             told.append([(str(step.action), str(step.decision), step.reason) for step in before])
             sim.apply(self.plan)
             sim.advance()
