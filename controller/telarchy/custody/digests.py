@@ -15,7 +15,6 @@ from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
 
 LARGE = 32 * 1024 * 1024  # bytes; files above are read one per process, smaller ones by the handful
-HANDFUL = 200
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,9 @@ class Reading:
 def parse_readings(data: bytes) -> dict[str, Reading]:
     """Records of batch.sh by path. What was cut off at the end is left out; a later record of a path wins."""
     found = {}
-    for record in shell.records(data):
-        kind, sha256, size, mtime, size_after, mtime_after, path = record.split(b" ", 6)
+    for record in data.split(b"//\n")[:-1]:
+        kind, sha256, size, mtime, size_after, mtime_after, dotted_path = record.split(b" ", 6)
+        path = dotted_path.removeprefix(b"./")
         if kind != b"d":
             raise ValueError(f"not a reading: {record[:80]!r}")
         if b"-" in (size, size_after):

@@ -125,11 +125,9 @@ class Transfer:
 class Pull(Transfer):
     """The target's own job pulls and digests what arrives."""
 
-    def __init__(
-        self, target: Place, writer: Writer, load: Load, route: Route, way: list[str], nice: bool = True
-    ) -> None:
+    def __init__(self, target: Place, writer: Writer, load: Load, route: Route, way: list[str]) -> None:
         super().__init__(target, load, route)
-        self._writer, self._way, self._nice = writer, way, nice
+        self._writer, self._way = writer, way
 
     async def run(self, told: Callable[[bytes], None], detached: Callable[[], bool]) -> dict[str, Reading]:
         place, load = self.job_place, self.load
@@ -150,7 +148,7 @@ class Pull(Transfer):
             ),
             files=load.lists(),
             spec={"verb": load.verb, "title": load.title, "total": load.total},
-            nice=self._nice,
+            nice=False,  # as a person's own rsync; budgets say how much
         )
         await self._carry_out(job, told, detached)
         return parse_readings(await jobs.output(place.link, self.folder))

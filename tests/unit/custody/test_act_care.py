@@ -127,7 +127,7 @@ async def test_an_interrupted_reading_is_taken_over_while_it_is_young(fleet: Loc
     # What the reading that a power cut ended had found: planted, so that it can be told from a new one.
     seen = "4 1700000000.123456789"
     planted = "b" * 64
-    (folder / "out").write_bytes(f"d {planted} {seen} {seen} {TITLE}/e1\0d {planted[:30]}".encode())
+    (folder / "out").write_bytes(f"d {planted} {seen} {seen} {TITLE}/e1//\nd {planted[:30]}".encode())
     await fleet.act(action)
     e1, e2 = fleet.manifest("a", TITLE)
     assert e2.sha256 == digest(b"fine")

@@ -443,7 +443,8 @@ async def digest(volume: Volume, *names: bytes, env: dict[str, str] | None = Non
         stdin=b"".join(b"./" + name + b"\0" for name in names),
     )
     assert done.ok, done.stderr
-    return [row.split(b" ", 6) for row in shell.records(done.stdout)]
+    rows = [row.split(b" ", 6) for row in done.stdout.split(b"//\n")[:-1]]
+    return [[*row[:-1], row[-1].removeprefix(b"./")] for row in rows]
 
 
 @pytest.mark.parametrize("tools", ["openssl", "coreutils", "simple"])

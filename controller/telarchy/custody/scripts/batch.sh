@@ -1,9 +1,11 @@
 # shellcheck shell=sh
-# One handful of files, named by arguments. Writes a NUL-terminated record for each:
+# One handful of files, named by arguments. Writes a record for each:
 #
-#     `f SIZE MTIME PATH`                       as in list.sh
-#     `d SHA256 SIZE MTIME SIZE MTIME PATH`     as it was before it was read, and after; `-` for what is not there
+#     `f SIZE MTIME PATH`                       as in list.sh, NUL-terminated
+#     `d SHA256 SIZE MTIME SIZE MTIME PATH`     as it was before it was read, and after; `-` for what is not there.
+#                                               Ends with `//` and a newline, which is in no path
 #
+#     tools                                     say which tools there are, for the two variables
 #     list BASE FILE…
 #     digest BASE FILE…
 #     arrive BASE BEGUN DONE FILE…              digest, each file as soon as rsync (-t --inplace) is done with it:
@@ -18,34 +20,49 @@ set -f
 LC_ALL=C
 export LC_ALL
 
-case $(stat -c %.9Y / 2>/dev/null) in
-*[0-9].[0-9]*) look() { stat -c '%s %.9Y' -- "$@"; } ;;
-*)
-    if [ -n "$(stat -c %Y / 2>/dev/null)" ]; then
-        look() { stat -c '%s %Y' -- "$@"; }
+# Which tools there are is found out once and handed down, since every handful is a new shell.
+if [ -z "${TELARCHY_STAT-}" ]; then
+    case $(stat -c %.9Y / 2>/dev/null) in
+    *[0-9].[0-9]*) TELARCHY_STAT=gnu ;;
+    *) if [ -n "$(stat -c %Y / 2>/dev/null)" ]; then TELARCHY_STAT=simple; else TELARCHY_STAT=bsd; fi ;;
+    esac
+    # openssl first: four times as fast as coreutils' own on processors with SHA instructions.
+    if openssl dgst -sha256 -r /dev/null >/dev/null 2>&1; then
+        TELARCHY_SHA=openssl
     else
-        look() { stat -f '%z %Fm' -- "$@"; }
+        for TELARCHY_SHA in sha256sum shasum sha256 none; do
+            ! command -v "$TELARCHY_SHA" >/dev/null 2>&1 || break
+        done
     fi
-    ;;
+    export TELARCHY_STAT TELARCHY_SHA
+fi
+case $TELARCHY_STAT in
+gnu) look() { stat -c '%s %.9Y' -- "$@"; } ;;
+simple) look() { stat -c '%s %Y' -- "$@"; } ;;
+*) look() { stat -f '%z %Fm' -- "$@"; } ;;
 esac
-
-# openssl first: four times as fast as coreutils' own on processors with SHA instructions.
-if openssl dgst -sha256 -r /dev/null >/dev/null 2>&1; then
+case $TELARCHY_SHA in
+openssl)
     read_all() { openssl dgst -sha256 -r "$@"; }
     read_stdin() { openssl dgst -sha256 -r; }
-elif command -v sha256sum >/dev/null 2>&1; then
+    ;;
+sha256sum)
     read_all() { sha256sum -- "$@"; }
     read_stdin() { sha256sum; }
-elif command -v shasum >/dev/null 2>&1; then
+    ;;
+shasum)
     read_all() { shasum -a 256 -- "$@"; }
     read_stdin() { shasum -a 256; }
-elif command -v sha256 >/dev/null 2>&1; then
+    ;;
+sha256)
     read_all() { sha256 -q -- "$@"; }
     read_stdin() { sha256 -q; }
-else
-    echo 'no tool for SHA-256 here: install openssl or coreutils' >&2
-    exit 255 # makes xargs stop
-fi
+    ;;
+*)
+    read_all() { return 127; }
+    read_stdin() { return 127; }
+    ;;
+esac
 
 look_one() { look "$1"; }
 read_one() { [ -r "$1" ] && read_stdin <"$1"; }
@@ -62,33 +79,61 @@ each() {
     done
 }
 
-# named KIND BASE FILE…: lines from stdin become records, each with its file's path.
+# named BASE FILE…: lines of sizes and times become records of a listing.
 named() {
-    kind=$1 base=$2
-    shift 2
+    base=$1
+    shift
     while IFS= read -r line; do
         path=${1#"$base"}
-        printf '%s %s %s\000' "$kind" "$line" "${path#/}"
+        printf 'f %s %s\000' "$line" "${path#/}"
         shift
     done
 }
 
-digest() { # base, files…
-    in=$1
-    shift
+# woven FILE…: lines of sizes and times, of digests, of sizes and times become a record per file. Nothing, and
+# non-zero, when they do not add up. (awk takes the names from its arguments; `read` would cost a call per byte.)
+woven() {
+    awk '
+        BEGIN {
+            for (n = 1; n < ARGC; n++) name[n] = ARGV[n]
+            n = ARGC - 1
+            ARGC = 1 # no file of theirs is its input
+        }
+        { line[NR] = $0 }
+        END {
+            if (NR != 3 * n) exit 1
+            for (i = 1; i <= n; i++) {
+                sum = line[n + i]
+                sub(/^\\/, "", sum)
+                sub(/ .*/, "", sum)
+                if (sum != "-" && (length(sum) != 64 || sum ~ /[^0-9a-f]/)) exit 1
+                line[n + i] = sum
+            }
+            for (i = 1; i <= n; i++) printf "d %s %s %s %s//\n", line[n + i], line[i], line[2 * n + i], name[i]
+        }' "$@"
+}
+
+digest() { # files…
+    if [ "$TELARCHY_SHA" = none ]; then
+        echo 'no tool for SHA-256 here: install openssl or coreutils' >&2
+        exit 255 # makes xargs stop
+    fi
     {
+        look "$@" 2>/dev/null && read_all "$@" 2>/dev/null && look "$@" 2>/dev/null
+    } | woven "$@" || {
         each look look_one "$@"
         each read_all read_one "$@"
         each look look_one "$@"
-    } | awk -v n=$# '
-        NR <= n { before[NR] = $0; next }
-        NR <= 2 * n { sub(/^\\/, ""); sum[NR - n] = substr($1, 1, 64); next }
-        { print sum[NR - 2 * n], before[NR - 2 * n], $0 }' | named d "$in" "$@"
+    } | woven "$@"
 }
 
 # pause: a tenth of a second where sleep knows fractions.
 pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
+if [ "$1" = tools ]; then
+    printf '%s %s' "$TELARCHY_STAT" "$TELARCHY_SHA"
+    exit
+fi
 verb=$1 base=$2
 shift 2
 # GNU xargs calls once when there is nothing to do, too.
@@ -100,8 +145,8 @@ stream) fixed=3 ;;
 esac
 [ $# -gt "$fixed" ] || exit 0
 case $verb in
-list) each look look_one "$@" | named f "$base" "$@" ;;
-digest) digest "$base" "$@" ;;
+list) each look look_one "$@" | named "$base" "$@" ;;
+digest) digest "$@" ;;
 arrive)
     begun=$1 done=$2
     shift 2
@@ -111,7 +156,7 @@ arrive)
             pause
         done
     done
-    digest "$base" "$@"
+    digest "$@"
     ;;
 stream)
     writer=$1 done=$2 size=$3 file=$4
@@ -126,12 +171,12 @@ stream)
     fi
     seen=$(look "$file" 2>/dev/null)
     if [ ${#sum} -eq 64 ] && [ "${seen%% *}" = "$size" ]; then
-        printf '%s %s %s\n' "$sum" "$seen" "$seen" | named d "$base" "$file"
+        printf '%s\n' "$seen" "$sum" "$seen" | woven "$file"
     else
         until [ -e "$done" ]; do
             pause
         done
-        digest "$base" "$file"
+        digest "$file"
     fi
     ;;
 place)

@@ -33,7 +33,8 @@ cp)
 esac
 mover=$!
 
-digest_small() { xargs -0 -n 200 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
+know_tools "$batch"
+digest_small() { xargs -0 -n 500 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
 digest_large() {
     if [ -z "$again" ] && tail --pid=1 -n 0 /dev/null 2>/dev/null; then
         xargs -0 -n 2 sh -c "$batch" batch stream . "$mover" "$arrived" <"$job/large"

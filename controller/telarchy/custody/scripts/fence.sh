@@ -143,12 +143,21 @@ free_kib() {
     df -Pk -- "$1" 2>/dev/null | sed -n 's/^.* [0-9][0-9]*  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
 }
 
+# know_tools BATCH: find out once which tools batch.sh has to work with.
+know_tools() {
+    TELARCHY_STAT=$(sh -c "$1" batch tools)
+    TELARCHY_SHA=${TELARCHY_STAT#* }
+    TELARCHY_STAT=${TELARCHY_STAT%% *}
+    export TELARCHY_STAT TELARCHY_SHA
+}
+
 # digest_listed BATCH LENGTH: digest files named on stdin: LENGTH bytes of pairs (size, file), then files alone.
 digest_listed() {
+    know_tools "$1"
     if [ "$2" -gt 0 ]; then
         # Byte by byte, so that nothing of what follows is taken too.
         dd bs=1 count="$2" 2>/dev/null | xargs -0 -n 2 sh -c "$1" batch stream . 0 / ||
             refuse "$NO_TOOL" "files cannot be digested here"
     fi
-    xargs -0 -n 200 sh -c "$1" batch digest . || refuse "$NO_TOOL" "files cannot be digested here"
+    xargs -0 -n 500 sh -c "$1" batch digest . || refuse "$NO_TOOL" "files cannot be digested here"
 }

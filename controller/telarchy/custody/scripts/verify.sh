@@ -8,6 +8,7 @@ batch=$1 root=$2 id=$3 job=$4
 
 at_volume "$root" "$id"
 cd "$root" || refuse "$GONE" "$root is not there"
+know_tools "$batch"
 calm() {
     if ionice -c 3 true 2>/dev/null; then
         nice -n 10 ionice -c 3 "$@"
