@@ -109,6 +109,7 @@ def remember(of: Seen, folder: Path) -> None:
                     action.id, action.verb, action.title, one["state"], size(one["bytes"]), action.bytes
                 )
                 of.set_volume(action.host, root=action.root, jobs=(job,))
+    of.fenced = observed.get("thenFenced", of.fenced)
     later = observed.get("thenHosts") or {}
     for name, one in later.items():
         of.miss(name, span(one["missingFor"]))
