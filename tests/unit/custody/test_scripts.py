@@ -425,11 +425,18 @@ async def test_a_lease_is_exclusive_until_it_runs_out(volume: Volume) -> None:
     await volume.script(("release",), volume.root, "abcd", EPOCH)
     assert not held.exists()
     assert (await lease(volume)).ok
-    held.rename(held.with_suffix(".1"))
-    assert (await lease(volume)).code == shell.BUSY
     old = time.time() - 700
-    os.utime(held.with_suffix(".1"), (old, old))
+    os.utime(held, (old, old))
     assert (await lease(volume)).ok
+
+
+async def test_a_lease_of_a_controller_that_was_succeeded_holds_nobody_up(volume: Volume) -> None:
+    volume.write("films/one")
+    assert (await lease(volume)).ok
+    held = volume.own / "leases" / f"abcd.{EPOCH}"
+    held.rename(held.with_suffix(f".{int(EPOCH) - 1}"))
+    assert (await lease(volume)).ok
+    assert [one.name for one in held.parent.iterdir()] == [held.name]
 
 
 # --- digests ---------------------------------------------------------------------------------------------------
