@@ -48,6 +48,7 @@ def plan_lines(plan: Mapping[str, Any], *, now: float | None = None) -> list[str
     unnamed = [step for step in groups.get("Hold", []) if step["id"] not in held_ids]
     _group(lines, "Held:", unnamed, now)
     _group(lines, "Cannot be done:", groups.get("Refuse", []), now)
+    lines += trouble_lines(plan)
     lines += _evidence(plan, now)
     if not steps and not plan["beyond"]["count"]:
         lines.append(_nothing(plan))
@@ -106,6 +107,19 @@ def _held(lines: list[str], holds: Sequence[Mapping[str, Any]], steps: Sequence[
         for step in [step for step in steps if step["id"] in ids]:
             lines.append(f"        {_mark(step)} {step['summary']}")
     lines.append("")
+
+
+def trouble_lines(plan: Mapping[str, Any]) -> list[str]:
+    """What is not as declared and does not mend by itself, with the reason."""
+    troubles = plan.get("troubles", ())
+    if not troubles:
+        return []
+    title = click.style("Not as declared:", bold=True)
+    return [
+        title,
+        *(f"  {click.style('!', fg='yellow')} {one['name']}: {one['message']}" for one in troubles),
+        "",
+    ]
 
 
 def _mark(step: Step) -> str:

@@ -100,12 +100,12 @@ def _greeting(running: Running, asked: RunOptions) -> str:
 
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
-    from telarchy.cli.plantext import summary
+    from telarchy.cli.plantext import summary, trouble_lines
     from telarchy.runtime.standalone import wanting
 
     shown = running.engine.snapshot()
     if ended == exits.NOT_SETTLED:
-        return [f"not settled within {format_span(asked.timeout)}", summary(shown)]
+        return [f"not settled within {format_span(asked.timeout)}", *trouble_lines(shown), summary(shown)]
     if ended == exits.ERROR:
         return [f"telarchy: {wanting(running.engine.revision)}"]
     if asked.until_settled and ended == exits.OK:

@@ -64,6 +64,14 @@ def _complete(status: Status, before: Status | None, generation: int, now: float
     return status | {"observedGeneration": generation, "conditions": conditions}
 
 
+def is_calm(ready: Mapping[str, Any]) -> bool:
+    """Whether a Ready condition tells of nothing that a person might have to see to."""
+    return ready["status"] == "True" or ready["reason"] in _UNDER_WAY
+
+
+_UNDER_WAY = frozenset({"Copying", "Observing", "Probing", "Progressing", "Queued", "Waiting"})
+
+
 def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event]:
     """An event when Ready changes its word, and when its reason changes to something that is not in order."""
     earlier = {one["type"]: one for one in (before or {}).get("conditions", [])}
@@ -73,12 +81,6 @@ def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event
         old = earlier.get("Ready")
         moved = old is None or old["status"] != one["status"]
         if moved or (one["status"] != "True" and old is not None and old["reason"] != one["reason"]):
-            calm = one["status"] == "True" or one["reason"] in (
-                "Copying",
-                "Observing",
-                "Probing",
-                "Progressing",
-                "Queued",
-                "Waiting",
+            yield Event(
+                ref, one["reason"], one["message"] or one["reason"], "Normal" if is_calm(one) else "Warning"
             )
-            yield Event(ref, one["reason"], one["message"] or one["reason"], "Normal" if calm else "Warning")

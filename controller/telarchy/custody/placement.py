@@ -284,7 +284,7 @@ def _unfit(volume: VolumeSeen, host: HostTerms, floor: FloorTerms, *, steady: bo
     if host.max_in == 0:
         return "its transfers.maxIn is 0"
     if volume.state not in (VolumeState.MOUNTED, VolumeState.NEW):
-        return f"its volume {volume.root} is {volume.state}"
+        return volume.message or f"its volume {volume.root} is {volume.state}"
     return ""
 
 

@@ -14,7 +14,7 @@ from telarchy.core.plan import Decision, Step
 from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
-from telarchy.custody.evidence import VolumeSeen
+from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.weighing import TitleState
 from telarchy.resources.custodyfloor import WORST
 from telarchy.resources.meta import Ref
@@ -299,16 +299,29 @@ def _host_status(
     status: dict[str, Any] = {"volumes": volumes, "transfers": _transfers(done, seen, host)}
     if known:
         status["capacity"] = {"free": coarse(free), "total": total, "reserve": reserve}
-    troubles = [
-        f"{volume.path}: {volume.message or volume.state}"
-        for _, volume in seen_there
-        if volume.state not in ("Mounted", "New", "Unknown")
-    ]
-    mounted = not troubles
+    troubles = [_trouble(volume) for _, volume in seen_there if _in_trouble(volume)]
     status["conditions"] = [
-        condition("VolumesMounted", mounted, "Mounted" if mounted else "VolumeTrouble", "; ".join(troubles))
+        condition(
+            "VolumesMounted",
+            not troubles,
+            "VolumeTrouble" if troubles else "Mounted",
+            "; ".join(troubles),
+        )
     ]
+    if troubles and done.terms.hosts[host].up:  # whether a host that is away is ready is not ours to say
+        status["conditions"].append(condition("Ready", False, "VolumeTrouble", "; ".join(troubles)))
     return status
+
+
+def _in_trouble(volume: VolumeSeen) -> bool:
+    if volume.state is VolumeState.UNKNOWN:
+        return bool(volume.message)
+    return volume.state not in (VolumeState.MOUNTED, VolumeState.NEW)
+
+
+def _trouble(volume: VolumeSeen) -> str:
+    said = volume.message or str(volume.state)
+    return said if volume.path in said else f"{volume.path}: {said}"
 
 
 def coarse(free: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from telarchy.core.observation import Observation, Progress
 from telarchy.core.plan import Hold, Plan, Step
+from telarchy.core.report import is_calm
 
 STEPS_KEPT = 2000  # of a plan in the store and over the socket; the rest is counted
 
@@ -50,6 +51,12 @@ def snapshot(
             {"name": ref.name, "met": status.get("met", 0), "titles": status.get("titles", 0)}
             for ref, status in sorted(plan.statuses.items())
             if "met" in status and "titles" in status
+        ],
+        "troubles": [
+            {"name": str(ref), "message": one["message"] or one["reason"]}
+            for ref, status in sorted(plan.statuses.items())
+            for one in status.get("conditions", [])
+            if one["type"] == "Ready" and not is_calm(one)
         ],
         "cutOff": seen.cut_off,
         "hosts": {

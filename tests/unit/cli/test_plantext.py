@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 import pytest
@@ -111,3 +111,20 @@ def test_a_long_plan_is_cut_and_the_rest_counted():
     steps = tuple(Step(Place(host="attic", title=str(n), bytes=10)) for n in range(5))
     shown = snapshot(Plan(steps=steps), Observation(), at=NOW, steps=2)
     assert (len(shown["steps"]), shown["beyond"]) == (2, {"count": 3, "bytes": 30})
+
+
+def test_what_does_not_mend_by_itself_is_told_with_its_reason():
+    def ready(status: str, reason: str, message: str) -> dict[str, Any]:
+        return {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": message}]}
+
+    plan = Plan(
+        statuses={
+            Ref("CustodyFloor", "default", "a"): ready("False", "Lacking", "0 of 3 titles; no room"),
+            Ref("CustodyFloor", "default", "b"): ready("False", "Copying", "1 of 3 titles"),
+            Ref("Host", "default", "c"): ready("True", "Reachable", ""),
+        },
+        unsettled=("custodyfloor/a",),
+    )
+    assert text(plan).startswith(
+        "Not as declared:\n  ! custodyfloor/a: 0 of 3 titles; no room\n\nNothing can be done"
+    )

@@ -98,6 +98,25 @@ def test_an_unmounted_volume_is_unknown_and_never_repaired_for() -> None:
     assert len(made.holds) == 1 and "mount it again" in made.holds[0].summary
 
 
+def test_a_host_with_a_disk_in_trouble_is_not_ready_and_says_which() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    for name in ("cellar", "laptop"):
+        of.set_volume(name, state=VolumeState.MISSING, message=f"there is no folder /srv/{name}")
+    of.miss("laptop", 1e6)
+    made = plan(of)
+    conditions = {
+        name: [
+            one for one in made.statuses[Ref("Host", "default", name)]["conditions"] if one["type"] == "Ready"
+        ]
+        for name in ("attic", "cellar", "laptop")
+    }
+    assert conditions["attic"] == conditions["laptop"] == []  # left to who knows whether they answer
+    (cellar,) = conditions["cellar"]
+    assert (cellar["status"], cellar["message"]) == ("False", "there is no folder /srv/cellar")
+    assert "cellar: there is no folder /srv/cellar" in ready(made)["message"]
+
+
 def test_an_owner_may_give_missing_volumes_a_grace_too() -> None:
     of = seen(
         fleet(grace={"volume": "10m"}),
