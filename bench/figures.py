@@ -75,6 +75,12 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
+def children_cpu() -> float:
+    """CPU seconds of all child processes that have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def peak_rss() -> int:
     """The most memory this process ever held, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
