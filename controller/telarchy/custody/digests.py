@@ -62,9 +62,10 @@ class ReadingLists:
     small: bytes
 
     @classmethod
-    def of(cls, files: Sequence[tuple[str, int]]) -> ReadingLists:
-        """Files as (path, size). Those that rsync sends first come first, so that reading keeps up with it."""
-        files = sorted(files, key=lambda one: transfer_order(one[0]))
+    def of(cls, files: Sequence[tuple[str, int]], *, as_sent: bool = False) -> ReadingLists:
+        """Files as (path, size). `as_sent`: those that rsync sends first come first, so that reading keeps up."""
+        if as_sent:
+            files = sorted(files, key=lambda one: transfer_order(one[0]))
         large = [word for path, size in files if size >= LARGE for word in (str(size), f"./{path}")]
         return cls(
             shell.nul_list(large), shell.nul_list(dotted(path for path, size in files if size < LARGE))

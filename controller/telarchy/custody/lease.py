@@ -74,6 +74,13 @@ class WriterLease:
             self._highest += 1
             self.epoch = self._highest
 
+    def unquestioned(self, leases: Iterable[Lease | None]) -> bool:
+        """Whether we may write, and none of these says otherwise."""
+        ours = self.controller.id
+        return self.epoch > 0 and all(
+            one is None or (one.controller == ours and one.epoch <= self.epoch) for one in leases
+        )
+
     def peek(self, leases: Iterable[Lease]) -> None:
         """Say who is in the way, without taking anything: for a controller that only looks once."""
         self.fenced = self._in_the_way([one for one in leases if one.controller != self.controller.id])

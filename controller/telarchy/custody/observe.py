@@ -13,27 +13,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from telarchy.core.clock import SteadyClock
-from telarchy.custody import shell
 from telarchy.custody.catalogue import Catalogue
-from telarchy.custody.evidence import JobSeen, VolumeSeen
+from telarchy.custody.evidence import VolumeSeen
 from telarchy.custody.lease import LEASE_SECONDS, RENEW_SECONDS, WriterLease
-from telarchy.custody.looking import RootLook, parse_look
-from telarchy.custody.roots import SCANNABLE, Memory, RootState, job_seen, shape_of
-from telarchy.custody.scan import ScanMemo, next_scan_after, scan
-from telarchy.custody.survey import Place, survey
+from telarchy.custody.looking import RootLook
+from telarchy.custody.roots import SCANNABLE, Memory, RootState, ask, face_of, jobs_on, shape_of
+from telarchy.custody.scan import look_again, next_scan_after, scan
+from telarchy.custody.survey import Place
 from telarchy.custody.titles import TitlePatterns
 from telarchy.custody.volumes import settle
 from telarchy.custody.workbench import Links
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
-from telarchy.links import jobs
-from telarchy.links.link import Link
 
 LOOK_TIMEOUT = 30.0
 FIRST_ROUND_SECONDS = 3.0  # how long to wait for slow hosts before deciding about the lease
 MISSING_SECONDS = 3.0  # between looks at a host one of whose volumes is not there
 AGAIN_SECONDS = 15.0  # after a scan that failed
 
-MOST_TOUCHED = 20  # titles asked for one by one after a scan; with more, the scan is a full one
 
 Declared = tuple[str, str, str]  # host, root, path
 
@@ -233,11 +229,13 @@ class Observer:
         trouble = ""
         try:
             link = await self._links.link(host)
-            looks = {one.path: one for one in await self._ask(link, states)}
+            writer = None if self._read_only else self._lease.writer
+            answer = await ask(link, states, writer, lease=LEASE_SECONDS, within=LOOK_TIMEOUT)
+            looks = {one.path: one for one in answer}
             for state in states:
                 look = looks.get(state.path)
                 if look is not None:
-                    state.jobs = await _jobs(link, state, look)
+                    state.jobs = await jobs_on(link, state, look)
         except HostUnreachable as failure:
             trouble = str(failure)
         except (ActionFailed, ValueError) as failure:
@@ -251,22 +249,10 @@ class Observer:
             if back:
                 state.due = 0.0
 
-    async def _ask(self, link: Link, states: Sequence[RootState]) -> list[RootLook]:
-        writer = None if self._read_only else self._lease.writer
-        head = ["write", *writer.args] if writer is not None else ["read", "0", "-", "-"]
-        roots = [word for state in states for word in (state.path, state.known)]
-        done = await shell.run(
-            link, ("fence", "look"), [*head, str(int(LEASE_SECONDS)), *roots], within=LOOK_TIMEOUT
-        )
-        return parse_look(done.stdout)
-
     def _lease_unquestioned(self, host: str) -> bool:
         """Whether we may write, and nothing that this host showed at the last look says otherwise."""
-        held, ours = self._lease.epoch, self._lease.controller.id
-        leases = [state.look.lease for state in self._states_on(host) if state.look is not None]
-        return held > 0 and all(
-            one is None or (one.controller == ours and one.epoch <= held) for one in leases
-        )
+        looks = (state.look for state in self._states_on(host))
+        return self._lease.unquestioned(look.lease for look in looks if look is not None)
 
     async def _take_lease(self, *, wait: bool) -> None:
         """Weigh the leases seen; when the right to write is new, write it on every volume at once."""
@@ -318,12 +304,13 @@ class Observer:
                     key,
                     self._catalogue,
                     self._patterns,
-                    self._memo(state, touched),
+                    state.comparable(touched),
                     self._clock.now(),
                     leave_trace=trace and state.look is not None and state.look.writable,
                 )
                 if not done.full:
-                    await self._look_again(Place(link, state.path, standing.id), key, touched)
+                    place = Place(link, state.path, standing.id)
+                    await look_again(place, key, touched, self._catalogue, self._clock.now())
             except HostUnreachable:
                 state.touched |= touched
                 return False
@@ -344,20 +331,6 @@ class Observer:
             self._settle(state.host)
             return done.changed or first
 
-    def _memo(self, state: RootState, touched: set[str]) -> ScanMemo:
-        """What to compare with. Nothing, when a difference might not tell the whole truth: the first time in this
-        process (the last one may have died between an action and its scan), and after many actions."""
-        if state.scanned_now and len(touched) <= MOST_TOUCHED:
-            return state.memo
-        return ScanMemo(mounts=state.memo.mounts)
-
-    async def _look_again(self, place: Place, key: str, titles: Iterable[str]) -> None:
-        """A difference says nothing of a file that came by an action and went again: ask for those titles."""
-        for title in titles:
-            now = await survey(place, title)
-            if now.whole:
-                self._catalogue.patch_volume(key, {title: now.manifest or None}, self._clock.now())
-
     # --- evidence ----------------------------------------------------------------------------------------------
 
     def _states_on(self, host: str) -> list[RootState]:
@@ -365,12 +338,14 @@ class Observer:
 
     def _settle(self, host: str | None = None) -> None:
         """Weigh all roots together and make the evidence anew. `host`: only what was seen there is new."""
-        if host is not None and all(self._faces.get(one.key) == _face(one) for one in self._states_on(host)):
+        if host is not None and all(
+            self._faces.get(one.key) == face_of(one) for one in self._states_on(host)
+        ):
             self._renew(host)
             return
         known = {key: state.known for key, state in self._roots.items()}
         standings = settle(known, {key: state.look for key, state in self._roots.items()})
-        self._faces = {key: _face(state) for key, state in self._roots.items()}
+        self._faces = {key: face_of(state) for key, state in self._roots.items()}
         for key, standing in standings.items():
             state = self._roots[key]
             came = standing.state in SCANNABLE and state.standing.state not in SCANNABLE
@@ -417,18 +392,6 @@ class Observer:
 
     def _poke(self, events: dict[str, asyncio.Event], host: str) -> None:
         self._event(events, host).set()
-
-
-async def _jobs(link: Link, state: RootState, look: RootLook) -> tuple[JobSeen, ...]:
-    if not look.jobs or not look.id:
-        return ()
-    return tuple(job_seen(one) for one in await jobs.status(link, f"{state.path}/{jobs.JOBS_FOLDER}"))
-
-
-def _face(state: RootState) -> tuple[object, ...]:
-    """What of a root's last look bears on which volume stands where."""
-    look = state.look
-    return (state.known, look and (look.exists, look.readable, look.writable, look.id))
 
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from telarchy.custody import shell
 from telarchy.custody.evidence import JobSeen, VolumeSeen, VolumeState
-from telarchy.custody.looking import RootLook
+from telarchy.custody.lease import Writer
+from telarchy.custody.looking import RootLook, parse_look
 from telarchy.custody.scan import ScanMemo
 from telarchy.custody.volumes import Standing
+from telarchy.links import jobs
 from telarchy.links.jobs import JobState, JobStatus
+from telarchy.links.link import Link
 from telarchy.links.rsync import parse_progress
 
 DAY = 24 * 3600.0
+MOST_TOUCHED = 20  # titles asked for one by one after a scan; with more, the scan is a full one
 SCANNABLE = (VolumeState.NEW, VolumeState.MOUNTED, VolumeState.READ_ONLY)
 
 
@@ -101,6 +106,13 @@ class RootState:
             self.missing_for = 0.0
         self.looked_at = now if self.look is not None else None
 
+    def comparable(self, touched: Collection[str]) -> ScanMemo:
+        """What the next scan compares with. Nothing, when a difference might not tell the whole truth: the first
+        time in this process (the last one may have died between an action and its scan), and after many actions."""
+        if self.scanned_now and len(touched) <= MOST_TOUCHED:
+            return self.memo
+        return ScanMemo(mounts=self.memo.mounts)
+
     # --- what outlives the process ---------------------------------------------------------------------------
 
     def recall(self, memory: Memory) -> None:
@@ -122,6 +134,29 @@ class RootState:
         """Only after the catalogue was saved: the next scan brings only what changed since this one."""
         if self.known:
             memory.put(f"custody/scan/{self.known}", self.memo.to_json() | {"at": self.scanned})
+
+
+async def ask(
+    link: Link, states: Sequence[RootState], writer: Writer | None, *, lease: float, within: float
+) -> list[RootLook]:
+    """Look at roots of one host in one exec. With a writer its lease is renewed on the way, else no trace is left."""
+    head = ["write", *writer.args] if writer is not None else ["read", "0", "-", "-"]
+    roots = [word for state in states for word in (state.path, state.known)]
+    done = await shell.run(link, ("fence", "look"), [*head, str(int(lease)), *roots], within=within)
+    return parse_look(done.stdout)
+
+
+async def jobs_on(link: Link, state: RootState, look: RootLook) -> tuple[JobSeen, ...]:
+    """The jobs on a volume, asked for only where the look saw some."""
+    if not look.jobs or not look.id:
+        return ()
+    return tuple(job_seen(one) for one in await jobs.status(link, f"{state.path}/{jobs.JOBS_FOLDER}"))
+
+
+def face_of(state: RootState) -> tuple[object, ...]:
+    """What of a root's last look bears on which volume stands where."""
+    look = state.look
+    return (state.known, look and (look.exists, look.readable, look.writable, look.id))
 
 
 def job_seen(status: JobStatus) -> JobSeen:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from telarchy.custody import shell
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.listing import ScanAnswer, group, parse_scan, regroup, touched, under
 from telarchy.custody.manifest import Manifest
+from telarchy.custody.survey import Place, survey
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
@@ -128,6 +130,14 @@ async def scan(
         tuple(sorted(blind)),
         answer.now.others,
     )
+
+
+async def look_again(place: Place, key: str, titles: Iterable[str], catalogue: Catalogue, now: float) -> None:
+    """A difference says nothing of a file that came by an action and went again: ask for those titles."""
+    for title in titles:
+        seen = await survey(place, title)
+        if seen.whole:
+            catalogue.patch_volume(key, {title: seen.manifest or None}, now)
 
 
 def _blind(answer: ScanAnswer, memo: ScanMemo) -> set[str]:

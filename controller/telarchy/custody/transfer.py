@@ -86,7 +86,7 @@ class Load:
         return sum(self.files.values())
 
     def lists(self) -> dict[str, bytes]:
-        order = ReadingLists.of(list(self.files.items()))
+        order = ReadingLists.of(list(self.files.items()), as_sent=True)
         return {"files": shell.nul_list(dotted(self.files)), "large": order.large, "small": order.small}
 
 
