@@ -70,6 +70,18 @@ def test_no_handler_catches_everything_without_saying_so() -> None:
     assert bare == []
 
 
+def test_nobody_waits_with_a_call_that_can_swallow_a_cancellation() -> None:
+    # Before Python 3.12, wait_for() forgets a cancellation that comes as the awaited thing completes; the task runs
+    # on, and whoever cancelled it waits for ever. `async with asyncio.timeout(…)` does not.
+    found = [
+        f"{one.relative_to(ROOT)}:{number}"
+        for one in CODE
+        for number, line in enumerate(one.read_text().splitlines(), start=1)
+        if "wait_" + "for(" in line
+    ]
+    assert found == []
+
+
 def test_nothing_is_left_to_be_done_in_a_comment() -> None:
     assert offences(UNFINISHED) == []
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
+import os
+import pty
 import re
+import select
 import shutil
+import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from telarchy.cli import exits
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,3 +108,66 @@ def test_it_reaches_its_floors_and_stays_there(quickstart: ModuleType) -> None:
     again = telarchy("run", "--until-settled", "--timeout", "2m", at=at)
     assert again.returncode == 0 and "CopyDone" not in again.stdout
     assert copies(at) == after
+
+
+class Terminal:
+    """A process on a terminal of its own, 80 by 24."""
+
+    def __init__(self, *command: str) -> None:
+        self.pid, self.screen = pty.fork()
+        if self.pid == 0:
+            os.execvp(command[0], command)
+        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.shown = b""
+
+    def until(self, text: bytes, seconds: float = 60.0) -> None:
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown[-2000:]
+            if select.select([self.screen], [], [], 0.2)[0]:
+                self.shown += os.read(self.screen, 65536)
+
+    def ended(self, seconds: float = 30.0) -> int | None:
+        """Its exit status; None while it runs on."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            # what is not read would block the one who writes it
+            with suppress(OSError):
+                time.sleep(0.05)
+                if select.select([self.screen], [], [], 0.1)[0]:
+                    os.read(self.screen, 65536)
+        return None
+
+
+@pytest.fixture
+def on_a_terminal(quickstart: ModuleType) -> Iterator[Terminal]:
+    quickstart.main()
+    at = quickstart.TARGET
+    run = ("run", "--source", str(at / "fleet"), "--state", str(at / "state"))
+    terminal = Terminal(sys.executable, "-m", "telarchy", *run)
+    yield terminal
+    with suppress(ProcessLookupError, ChildProcessError):
+        os.kill(terminal.pid, signal.SIGKILL)
+        os.waitpid(terminal.pid, 0)
+
+
+@pytest.mark.timeout(200)
+def test_the_live_view_ends_with_its_terminal_and_not_with_a_hangup_signal(
+    quickstart: ModuleType, on_a_terminal: Terminal
+) -> None:
+    on_a_terminal.until(b"films-twice")
+    os.kill(on_a_terminal.pid, signal.SIGHUP)
+    assert on_a_terminal.ended(1.5) is None
+    os.close(on_a_terminal.screen)
+    assert on_a_terminal.ended() == exits.READER_GONE
+    assert not list(quickstart.TARGET.glob("state/crash-*"))
+
+
+@pytest.mark.timeout(200)
+def test_ctrl_c_ends_the_live_view(on_a_terminal: Terminal) -> None:
+    on_a_terminal.until(b"films-twice")
+    os.write(on_a_terminal.screen, b"\x03")
+    assert on_a_terminal.ended() == 130

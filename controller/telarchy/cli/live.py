@@ -55,7 +55,8 @@ async def show(running: Running, *, namespace: str) -> None:
             screen.update(picture, refresh=True)
             await asyncio.sleep(FRAME_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(changed.wait(), STILL_SECONDS)
+                async with asyncio.timeout(STILL_SECONDS):
+                    await changed.wait()
 
 
 def draw(

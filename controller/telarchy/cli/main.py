@@ -6,6 +6,7 @@ answer at once.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -95,7 +96,9 @@ def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
     try:
         code = _run(arguments, plugin=plugin)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not _reader_gone(error):
+            raise
         # the interpreter flushes once more at its end, and would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = exits.READER_GONE
@@ -133,8 +136,10 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
     except TelarchyError as error:
         click.echo(f"telarchy: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:
-        raise
+    except OSError as error:
+        if _reader_gone(error):
+            raise
+        return _tell_bug(error)
     except SystemExit:
         # click ends by itself, with 1, when the reader is gone, and puts a silent stream in its place
         if sys.stdout is stdout:
@@ -142,6 +147,11 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
         return exits.READER_GONE
     except Exception as bug:  # noqa: BLE001 - the last resort, so that a person gets a sentence
         return _tell_bug(bug)
+
+
+def _reader_gone(error: OSError) -> bool:
+    """Whether a pipe has no reader any more, or the terminal was closed."""
+    return isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and error.filename is None)
 
 
 def _tell_bug(bug: Exception) -> int:

@@ -144,7 +144,8 @@ class Lines:
         while True:
             try:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), PROGRESS_SECONDS)
+                    async with asyncio.timeout(PROGRESS_SECONDS):
+                        await changed.wait()
                 changed.clear()
                 await asyncio.sleep(PAUSE_SECONDS)
             finally:

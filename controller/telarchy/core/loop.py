@@ -242,14 +242,16 @@ class Reconciler:
             else min(max(0.0, wake_at - self.clock.now()) + 0.01, 600.0)
         )
         try:
-            await asyncio.wait_for(self._dirty.wait(), sleep)
+            async with asyncio.timeout(sleep):
+                await self._dirty.wait()
         except TimeoutError:
             return
         latest = time.monotonic() + self._debounce.most
         while time.monotonic() < latest:
             self._dirty.clear()
             try:
-                await asyncio.wait_for(self._dirty.wait(), self._debounce.idle)
+                async with asyncio.timeout(self._debounce.idle):
+                    await self._dirty.wait()
             except TimeoutError:
                 return
 

@@ -137,7 +137,8 @@ async def _for_ever(engine: Engine) -> Ended:
 async def _until_settled(engine: Engine, limit: float) -> Ended:
     began = time.monotonic()
     with suppress(TimeoutError):
-        await asyncio.wait_for(engine.declared.wait(), limit)
+        async with asyncio.timeout(limit):
+            await engine.declared.wait()
     settled = await engine.reconciler.run_until_settled(limit - (time.monotonic() - began))
     if not settled:
         return Ended.NOT_SETTLED
@@ -175,24 +176,44 @@ async def _keep(engine: Engine, since: float) -> None:
         await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
 
 
+def _has_terminal() -> bool:
+    """Whether a terminal stands behind this process."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 class signals:
-    """SIGTERM and SIGINT settle the future, SIGHUP calls back; the former handlers come back at the end."""
+    """SIGTERM and SIGINT settle the future, SIGHUP calls back; the former handlers come back at the end.
+
+    A SIGHUP that comes because the terminal was closed ends the run too: nobody sees it any more, and it would
+    keep the state folder locked.
+    """
 
     def __init__(self, stopped: asyncio.Future[Ended], reread: Callable[[], None]) -> None:
         self._ends = {signal.SIGTERM: Ended.SETTLED, signal.SIGINT: Ended.INTERRUPTED}
         self._stopped, self._reread = stopped, reread
         self._loop = asyncio.get_running_loop()
+        self._had_terminal = _has_terminal()
 
     def __enter__(self) -> None:
         # only the main thread can take signals; elsewhere (tests) whoever runs us ends us
         with suppress(ValueError, RuntimeError):
             for number, end in self._ends.items():
                 self._loop.add_signal_handler(number, self._stop, end)
-            self._loop.add_signal_handler(signal.SIGHUP, self._reread)
+            self._loop.add_signal_handler(signal.SIGHUP, self._hangup)
 
     def _stop(self, end: Ended) -> None:
         if not self._stopped.done():
             self._stopped.set_result(end)
+
+    def _hangup(self) -> None:
+        if self._had_terminal and not _has_terminal():
+            self._stop(Ended.SETTLED)
+        else:
+            self._reread()
 
     def __exit__(self, *_: object) -> None:
         for number in (*self._ends, signal.SIGHUP):

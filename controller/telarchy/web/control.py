@@ -109,7 +109,8 @@ class Control:
             while True:
                 # a slow heartbeat finds watchers that went away
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), 30)
+                    async with asyncio.timeout(30):
+                        await changed.wait()
                 await asyncio.sleep(WATCH_PAUSE_SECONDS)
                 changed = self._changed
                 answer = to_json(getattr(self._answers, question)(**arguments))

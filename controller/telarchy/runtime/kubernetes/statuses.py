@@ -115,7 +115,8 @@ class StatusWriter:
                 return heapq.heappop(self._due)[2]
             self._some.clear()
             try:
-                await asyncio.wait_for(self._some.wait(), self._due[0][0] - now if self._due else None)
+                async with asyncio.timeout(self._due[0][0] - now if self._due else None):
+                    await self._some.wait()
             except TimeoutError:
                 pass
 
