@@ -47,8 +47,10 @@ REPOSITORY = Path(__file__).parents[2]
 class SshFleet:
     """Lab hosts with one root each, and a controller on this machine that reaches them by ssh."""
 
-    def __init__(self, folder: Path, key: Path, hosts: Mapping[str, dict[str, Any]], number: int = 1) -> None:
-        """hosts: name -> the `ssh` part of its connection, without the identity."""
+    def __init__(
+        self, folder: Path, key: Path, hosts: Mapping[str, dict[str, Any] | str], number: int = 1
+    ) -> None:
+        """hosts: name -> the `ssh` part of its connection, without the identity; or the path of a local root."""
         self.folder = folder
         (folder / "secrets/lab").mkdir(parents=True, exist_ok=True)
         (folder / "secrets/lab/key").write_bytes(key.read_bytes())
@@ -84,12 +86,14 @@ class SshFleet:
                     "metadata": {"name": name},
                     "spec": {
                         "class": "Server",
-                        "connection": {"ssh": {**ssh, "identity": identity}},
-                        "mediaRoots": [{"name": "main", "path": MEDIA, "reserve": "1M"}],
+                        "connection": {"local": {}}
+                        if isinstance(way, str)
+                        else {"ssh": {**way, "identity": identity}},
+                        "mediaRoots": [{"name": "main", "path": self.root(name), "reserve": "1M"}],
                     },
                 }
             )
-            for name, ssh in self.hosts.items()
+            for name, way in self.hosts.items()
         ]
         fleet = {"apiVersion": API, "kind": "Fleet", "metadata": {"name": "lab"}, "spec": self.spec}
         floor = {
@@ -100,6 +104,10 @@ class SshFleet:
         }
         return World.from_resources([Fleet.model_validate(fleet), CustodyFloor.model_validate(floor), *hosts])
 
+    def root(self, name: str) -> str:
+        way = self.hosts[name]
+        return way if isinstance(way, str) else MEDIA
+
     async def look(self) -> dict[str, VolumeSeen]:
         """Volumes by host."""
         await self.custody.observe()
@@ -108,7 +116,7 @@ class SshFleet:
     async def adopt_all(self) -> None:
         for seen in (await self.look()).values():
             if seen.state == "New":
-                await self.act(AdoptVolume(host=seen.host, root="main", volume=seen.key, path=MEDIA))
+                await self.act(AdoptVolume(host=seen.host, root="main", volume=seen.key, path=seen.path))
         await self.look()
 
     async def act(self, action: Action) -> None:
@@ -202,6 +210,33 @@ async def test_a_title_goes_from_host_to_host(lab: Lab, fleet: MakeFleet, tmp_pa
         began = time.monotonic()
         await custody.act(Verify(host="vps", root="main", volume=custody.volume("vps"), title=TITLE))
         assert time.monotonic() - began < 10
+
+
+async def test_a_local_folder_gives_and_takes(lab: Lab, fleet: MakeFleet, tmp_path: Path) -> None:
+    (vps,) = fleet("vps")
+    desk = tmp_path / "desk"
+    files = {"e1.mkv": os.urandom(40_000_000), "sub/e2 \n'x'": b"small", "empty": b""}
+    for name, data in files.items():
+        path = desk / TITLE / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    await asyncio.to_thread(vps.wait_user_manager)
+    custody = SshFleet(tmp_path, lab.client_key, {"desk": str(desk), "vps": reach(vps)})
+    try:
+        await custody.adopt_all()
+        await custody.act(custody.copy("desk", "vps"))
+        wanted = {f"/{name}": hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        assert contents(vps) == wanted
+        assert {f"/{one.path}": one.sha256 for one in custody.manifest("vps")} == wanted
+        assert list((desk / ".telarchy/jobs").iterdir()) == [] and staged(vps) == 0
+        title = "tv/back/S1"
+        vps.run(["mkdir", "-p", f"{MEDIA}/tv/back"])
+        vps.run(["mv", f"{MEDIA}/{TITLE}", f"{MEDIA}/{title}"])
+        await custody.look()
+        await custody.act(custody.copy("vps", "desk", title))
+        assert {name: (desk / title / name).read_bytes() for name in files} == files
+    finally:
+        await custody.close()
 
 
 async def test_a_rotten_byte_is_found_set_aside_and_healed(
