@@ -75,6 +75,7 @@ class Seen:
     approved: set[str] = field(default_factory=set)
     cut_off: bool = False
     fenced: str = ""
+    restless: dict[str, float] = field(default_factory=dict)
 
     @property
     def world(self) -> World:
@@ -112,7 +113,9 @@ class Seen:
             hosts=dict(self.hosts),
             free={v.host: v.free for v in self.volumes.values() if v.free is not None},
             cut_off=self.cut_off,
-            sections={"custody": CustodySeen(self.catalogue, dict(self.volumes), self.fenced)},
+            sections={
+                "custody": CustodySeen(self.catalogue, dict(self.volumes), self.fenced, dict(self.restless))
+            },
             running=dict(self.running),
             attempts=dict(self.attempts),
             approved=frozenset(self.approved),

@@ -20,6 +20,7 @@ from telarchy.custody.evidence import CustodySeen
 from telarchy.custody.lease import Controller, WriterLease
 from telarchy.custody.observe import Observer
 from telarchy.custody.plan import CensusMemo, plan_custody
+from telarchy.custody.restless import Restless
 from telarchy.custody.roots import Memory
 from telarchy.custody.rounds import advance, copied
 from telarchy.custody.status import Round
@@ -75,6 +76,7 @@ class Custody:
         self._wanted: frozenset[str] = frozenset()
         self._swept: dict[str, float] = {}
         self._detached = False
+        self._restless = Restless()
         remembered = memory.get("custody/epoch", 0)
         lease = WriterLease(
             controller, remembered=max(remembered if isinstance(remembered, int) else 0, epoch - 1)
@@ -114,7 +116,8 @@ class Custody:
         """See Capability."""
         volumes = self.observer.volumes
         self.bench.volumes = volumes
-        return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced)
+        restless = self._restless.until(self._clock.now())
+        return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced, restless)
 
     def free_space(self) -> Mapping[str, int]:
         """See Capability."""
@@ -169,11 +172,17 @@ class Custody:
         floor = self._floor_of.get(action.id)  # once the title is there, the next plan knows of none
         try:
             await act(self.bench, self.observer, self._fleet, action, report)
+        except ActionFailed as failure:
+            if isinstance(action, Copy) and failure.reason == "SourceChanged":
+                self._restless.changed(action.title, self._clock.now())
+            raise
         finally:
             self.observer.look_soon(action.host)
-        if isinstance(action, Copy) and floor is not None:
-            before = self._rounds.get(floor, ())
-            self._keep_rounds(floor, before, copied(before, action.bytes))
+        if isinstance(action, Copy):
+            self._restless.held_still(action.title)
+            if floor is not None:
+                before = self._rounds.get(floor, ())
+                self._keep_rounds(floor, before, copied(before, action.bytes))
         if volume := str(getattr(action, "volume", "")):
             await to_its_end(self._sweep(volume), lambda: self._detached)
 

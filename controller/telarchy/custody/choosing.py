@@ -30,6 +30,7 @@ from telarchy.custody.weighing import Standing, TitleView, Weighing, Weight
 from telarchy.custody.windows import in_window
 
 NO_SOURCE = "no live host has a good copy to give"
+RESTLESS = "it changed while it was copied; it is tried again when it may have come to rest"
 
 FloorInput = tuple[FloorCount, Mapping[str, Standing]]
 
@@ -235,13 +236,14 @@ class Choosing:
         self, name: str, view: TitleView, floor: FloorTerms, promised: Sequence[Target], short: _Short
     ) -> list[Copy]:
         """Running copies of this title that are still good, the ones to keep first. A missed probe stops none:
-        the copy itself may be what keeps the line busy."""
+        the copy itself may be what keeps the line busy. Nor does a title that changed meanwhile: a season with one
+        episode more gets that one next, and if it was a file that changed, the copy itself finds out."""
         kept = []
         there = {one.volume.key for one in promised}
         gone = (HostState.DOWN, HostState.MAINTENANCE)
         for copy in self.under_way.values():
             host, source = self.terms.hosts.get(copy.host), self.terms.hosts.get(copy.source_host)
-            if copy.title != name or copy.fingerprint != view.fingerprint or copy.volume in there:
+            if copy.title != name or copy.volume in there:
                 continue
             if copy.volume not in self.ledger.volumes or host is None or source is None:
                 continue
@@ -297,6 +299,9 @@ class Choosing:
     def _new(self, plan: CopyPlan, copy: Copy, floor: FloorTerms, weighed: Weighing, target: Target) -> Step:
         if self.not_now:
             return Step(copy, Decision.WAIT, self.not_now, ref=floor.ref)
+        if (at := self.custody.restless.get(copy.title, 0.0)) > self.now:
+            plan.wake_at = min(at, plan.wake_at or at)
+            return Step(copy, Decision.WAIT, RESTLESS, at, floor.ref)
         if not self.open_window and weighed.level > 0:
             if self.opens_at is not None:
                 plan.wake_at = min(self.opens_at, plan.wake_at or self.opens_at)

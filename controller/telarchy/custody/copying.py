@@ -27,7 +27,7 @@ from telarchy.custody.transfer import Load, Transfer, transfer_between
 from telarchy.custody.verifying import record
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import to_its_end
-from telarchy.errors import ActionFailed, SafetyRefusal
+from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
 
@@ -56,7 +56,14 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
         return
     load = _load(bench, action, missing, here)
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
-        good = await _move(bench, action, transfer, target, source, missing, writer, report)
+        try:
+            good = await _move(bench, action, transfer, target, source, missing, writer, report)
+            await _held_still(bench, action, source, missing)
+        except ActionFailed as failure:
+            if failure.reason == "SourceChanged":  # nobody will ask for this version again
+                await transfer.put_away()
+                await sweep_staging(target, writer, [action.id])
+            raise
         report(Progress("committing", load.total, load.total))
         await to_its_end(_appear(bench, action, transfer, target, writer, missing, good), bench.detached)
 
@@ -153,6 +160,20 @@ async def _move(
         await transfer.put_away()
         await _suspect(bench, action, source, missing, wrong)
     return good
+
+
+async def _held_still(bench: Workbench, action: Copy, source: Place, missing: Manifest) -> None:
+    """Raise ActionFailed(SourceChanged) if the files went on changing after they were read: the beginning of a
+    download that goes on would stand against the whole of it. A holder that is gone by now has nothing to say."""
+    try:
+        now = await survey(source, action.title)
+    except (ActionFailed, HostUnreachable):
+        return
+    if now.whole and any(now.listing.files.get(one.path) != (one.size, one.mtime_ns) for one in missing):
+        bench.rescan(action.source_volume)
+        raise ActionFailed(
+            f"{action.title!r} on {action.source_host} changed while it was copied", reason="SourceChanged"
+        )
 
 
 def _arrived(reading: Reading | None, size: int, sha256: str) -> bool:

@@ -84,10 +84,12 @@ class VolumeSeen:
 class CustodySeen:
     """Custody's section of the Observation.
 
-    volumes:  by `VolumeSeen.key`
-    fenced:   why this controller may not write ("" when it may): another one holds the lease
+    volumes:   by `VolumeSeen.key`
+    fenced:    why this controller may not write ("" when it may): another one holds the lease
+    restless:  titles that change while they are copied, and until when each is left alone
     """
 
     catalogue: Catalogue
     volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
     fenced: str = ""
+    restless: Mapping[str, float] = field(default_factory=dict)

@@ -411,6 +411,22 @@ async def test_a_source_that_changed_since_the_plan(fleet: LocalFleet) -> None:
     assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"longer"}
 
 
+async def test_what_came_of_a_source_that_changed_meanwhile_is_not_kept(fleet: LocalFleet) -> None:
+    growing = fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(2_000_000))
+    await fleet.look()
+    slow(fleet)
+    task = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    await until(lambda: staged(fleet) > 300_000)
+    with growing.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ActionFailed) as caught:
+        await task
+    assert caught.value.reason == "SourceChanged"
+    assert leftovers(fleet) == []
+    [(title, at)] = fleet.custody.section().restless.items()
+    assert title == TITLE and at > fleet.custody.bench.clock.now()
+
+
 async def test_a_source_that_rotted_is_found_out(fleet: LocalFleet) -> None:
     rotten = fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
     await fleet.look()

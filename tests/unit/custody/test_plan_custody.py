@@ -155,6 +155,21 @@ def test_a_partial_copy_is_completed_where_it_is() -> None:
     assert (step.action.host, step.action.partial, step.action.bytes) == ("laptop", True, 2 * GIB)
 
 
+def test_a_title_that_grows_keeps_its_copy_and_is_left_alone_when_that_was_in_vain() -> None:
+    of = three()
+    of.put("attic", "films/Alien", files(GIB))
+    (begun,) = plan(of).steps
+    of.start(begun.action)
+    of.put("attic", "films/Alien", files(2 * GIB))
+    (going_on,) = plan(of).steps
+    assert (going_on.action, going_on.decision) == (begun.action, Decision.START)
+    of.running, of.restless = {}, {"films/Alien": NOW + 20}
+    made = plan(of)
+    assert [(step.decision, step.not_before) for step in made.steps] == [(Decision.WAIT, NOW + 20)]
+    assert made.wake_at == NOW + 20
+    assert plan(of, NOW + 21).steps[0].decision is Decision.START
+
+
 def test_two_halves_complete_each_other() -> None:
     of = three()
     of.put("attic", "tv/Show/S01", files(GIB, names=("e1",)))
