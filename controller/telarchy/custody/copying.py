@@ -32,6 +32,7 @@ from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
 
 NEVER_OVERWRITE = "never-overwrite"
+STILL_SECONDS = 5.0  # a file that was written to so short a time ago may still be written to
 
 
 async def copy(bench: Workbench, action: Copy, report: Report) -> None:
@@ -58,6 +59,7 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
         try:
             good = await _move(bench, action, transfer, target, source, missing, writer, report)
+            report(Progress("settling", load.total, load.total))
             await _held_still(bench, action, source, missing)
         except ActionFailed as failure:
             if failure.reason == "SourceChanged":  # nobody will ask for this version again
@@ -165,6 +167,9 @@ async def _move(
 async def _held_still(bench: Workbench, action: Copy, source: Place, missing: Manifest) -> None:
     """Raise ActionFailed(SourceChanged) if the files went on changing after they were read: the beginning of a
     download that goes on would stand against the whole of it. A holder that is gone by now has nothing to say."""
+    age = bench.clock.now() - max((one.mtime_ns for one in missing), default=0) / 1e9
+    if -STILL_SECONDS < age < STILL_SECONDS:  # further ahead is no fresh file but another clock
+        await asyncio.sleep(min(STILL_SECONDS, STILL_SECONDS - age))
     try:
         now = await survey(source, action.title)
     except (ActionFailed, HostUnreachable):

@@ -427,6 +427,18 @@ async def test_what_came_of_a_source_that_changed_meanwhile_is_not_kept(fleet: L
     assert title == TITLE and at > fleet.custody.bench.clock.now()
 
 
+async def test_a_file_that_was_written_a_moment_ago_has_to_hold_still(fleet: LocalFleet) -> None:
+    growing = fleet.volumes["a"].write(f"{TITLE}/e1", b"the beginning")
+    os.utime(growing)
+    await fleet.look()
+    task = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    await until(lambda: any(one.phase == "settling" for one in fleet.progress))
+    growing.write_bytes(b"the beginning and the end")
+    with pytest.raises(ActionFailed) as caught:
+        await task
+    assert caught.value.reason == "SourceChanged" and fleet.volumes["b"].everything() == {}
+
+
 async def test_a_source_that_rotted_is_found_out(fleet: LocalFleet) -> None:
     rotten = fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
     await fleet.look()
