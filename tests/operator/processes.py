@@ -84,7 +84,12 @@ class Operators:
     started: list[Running] = field(default_factory=list)
 
     async def start(
-        self, identity: str = "op-a", *, toys: bool = True, state: str = "", all_namespaces: bool = False
+        self,
+        identity: str = "op-a",
+        *options: str,
+        toys: bool = True,
+        state: str = "",
+        all_namespaces: bool = False,
     ) -> Running:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -102,6 +107,7 @@ class Operators:
                 "-m",
                 *module,
                 *chosen,
+                *options,
                 *("--identity", identity, "--kubeconfig", str(kubeconfig), "--state", str(where)),
                 *("--liveness", f"http://127.0.0.1:{port}/healthz"),
                 cwd=ROOT,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator
@@ -89,11 +90,10 @@ class Storage:
                 yield {"type": "ERROR", "object": gone.status()}
                 return
             changed = self._changed
-            for version, kind, event, found in list(self.history):
-                if version > last:
-                    last = version
-                    if kind == plural and namespace in (None, found["metadata"].get("namespace")):
-                        yield {"type": event, "object": found}
+            for version, kind, event, found in self._since(last):
+                last = version
+                if kind == plural and namespace in (None, found["metadata"].get("namespace")):
+                    yield {"type": event, "object": found}
             left = end - asyncio.get_running_loop().time()
             if left <= 0:
                 return
@@ -101,6 +101,11 @@ class Storage:
                 await asyncio.wait_for(changed.wait(), left)
             except TimeoutError:
                 return
+
+    def _since(self, version: int) -> list[tuple[int, str, str, Object]]:
+        """What happened after a version, oldest first; found from the end, since watches are nearly up to date."""
+        found = list(itertools.takewhile(lambda one: one[0] > version, reversed(self.history)))
+        return found[::-1]
 
     # --- writing -------------------------------------------------------------------------------------------------
 
@@ -229,7 +234,7 @@ class Storage:
                 new["status"] = copy.deepcopy(now.get("status"))
                 if new.get("spec") != now.get("spec"):
                     metadata["generation"] = now["metadata"]["generation"] + 1
-        self._check(key[0], new)
+        self._check(key[0], new, now)
         if new == now:
             return now  # a write that changes nothing is none: no new version, no event
         return self._put(key, new, "MODIFIED")
@@ -248,7 +253,7 @@ class Storage:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _check(self, plural: str, new: Object) -> None:
+    def _check(self, plural: str, new: Object, now: Object | None = None) -> None:
         """Prune and validate a custom resource; the few rules of Leases and Events that we could break."""
         if (schema := self.schemas.get(plural)) is not None:
             for part in ("spec", "status"):
@@ -257,7 +262,7 @@ class Storage:
             problems = [
                 problem
                 for part in ("spec", "status")
-                if new.get(part) is not None
+                if new.get(part) is not None and (now is None or new[part] != now.get(part))
                 for problem in refusals(schema["properties"][part], new[part], part)
             ]
             if "spec" in schema.get("required", ()) and "spec" not in new:

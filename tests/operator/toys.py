@@ -16,8 +16,10 @@ from telarchy.resources.fleet import Fleet
 from telarchy.resources.host import Host
 from telarchy.runtime.kubernetes.fleet import FleetOptions
 from telarchy.runtime.kubernetes.lease import LeaseTimes
+from telarchy.runtime.kubernetes.listing import RELIST_SECONDS
 from telarchy.runtime.kubernetes.login import connection
 from telarchy.runtime.kubernetes.operator import OperatorOptions, run_operator
+from telarchy.runtime.kubernetes.statuses import WRITES_PER_SECOND
 from tests.unit.runtime.toyroom import Toys
 
 TIMES = LeaseTimes(duration=3, renew=0.6, retry=0.3, margin=1.0)
@@ -30,6 +32,8 @@ class Box(Toys):
         super().configure(world)
         self.bomb = any(one.name == "bomb" for one in world.of(Host))
         self.hold = any(one.metadata.labels.get("hold") for one in world.of(Fleet))
+        if len(world.resources) > 100:
+            self.titles = ()  # nothing to do: what is looked at is the door
 
     def evidence(self):
         return {name: HostEvidence(name, reached=True) for name in self.hosts}
@@ -64,10 +68,14 @@ class Box(Toys):
 @click.option("--kubeconfig", type=Path)
 @click.option("--state", type=Path)
 @click.option("--liveness")
-def main(namespaces, identity, kubeconfig, state, liveness):
+@click.option("--large", is_flag=True, help="The real times of Lease and lists, and quick writes.")
+def main(namespaces, identity, kubeconfig, state, liveness, large):
     log_to_stderr("info")
-    fleets = FleetOptions(state, identity, TIMES, rooms=lambda _: Box().rooms())
-    options = OperatorOptions(fleets, namespaces=namespaces, liveness=liveness, relist=2.0)
+    times, relist, rate = (LeaseTimes(), RELIST_SECONDS, 1000.0) if large else (TIMES, 2.0, WRITES_PER_SECOND)
+    fleets = FleetOptions(state, identity, times, rooms=lambda _: Box().rooms())
+    options = OperatorOptions(
+        fleets, namespaces=namespaces, liveness=liveness, relist=relist, writes_per_second=rate
+    )
     asyncio.run(run_operator(lambda: connection(kubeconfig), options))
 
 

@@ -33,15 +33,24 @@ def overlaps(floors: Sequence[LoadedResource]) -> Iterator[Problem]:
         if isinstance(loaded.resource, CustodyFloor)
         for index, pattern in enumerate(loaded.resource.spec.select.paths)
     ]
-    # most patterns begin with a plain folder name, and only those with the same one can meet
-    by_folder: dict[str, list[_Selected]] = defaultdict(list)
+    # most patterns begin with a plain folder name, and only those with the same one can meet; and only a pattern
+    # that is less deep can hold another's titles, so thousands of one depth are compared with none
+    by_folder: dict[str, dict[int, list[_Selected]]] = defaultdict(lambda: defaultdict(list))
     for one in selected:
-        folder = one.pattern.split("/", 1)[0]
-        by_folder[folder if is_literal(folder) else "*"].append(one)
+        by_folder[_folder(one)][depth(one.pattern)].append(one)
     for inner in selected:
-        folder = inner.pattern.split("/", 1)[0]
-        near = by_folder[folder] + by_folder["*"] if is_literal(folder) else selected
-        outer = next((one for one in near if _lies_inside(inner, one)), None)
+        near = (_folder(inner), "*") if _folder(inner) != "*" else tuple(by_folder)
+        outer = next(
+            (
+                one
+                for folder in near
+                for level, found in by_folder.get(folder, {}).items()
+                if level < depth(inner.pattern)
+                for one in found
+                if _lies_inside(inner, one)
+            ),
+            None,
+        )
         if outer is None:
             continue
         whose = "this floor's" if outer.loaded is inner.loaded else f"{outer.loaded.ref}'s"
@@ -54,8 +63,14 @@ def overlaps(floors: Sequence[LoadedResource]) -> Iterator[Problem]:
         )
 
 
+def _folder(one: _Selected) -> str:
+    """The folder that a pattern begins with, `*` for any."""
+    first = one.pattern.split("/", 1)[0]
+    return first if is_literal(first) else "*"
+
+
 def _lies_inside(inner: _Selected, outer: _Selected) -> bool:
-    if depth(outer.pattern) >= depth(inner.pattern) or not may_contain(outer.pattern, inner.pattern):
+    if not may_contain(outer.pattern, inner.pattern):
         return False
     folder = "/".join(inner.pattern.split("/")[: depth(outer.pattern)])
     return not any(covers(one, folder) for one in outer.exclude) and not any(

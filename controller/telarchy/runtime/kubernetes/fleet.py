@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 30.0  # a round at least so often, so that its age tells whether the loop lives
 EMPTY_SECONDS = 30.0  # a namespace without any object is let go after this
+LISTED_SECONDS = 30.0  # how long lists are waited for before anything is planned without them
 FIRST_REST_SECONDS = 2.0
 LONGEST_REST_SECONDS = 300.0
 
@@ -77,6 +78,7 @@ class ClusterFleet:
         self._journal: ClusterJournal | None = None
         self._cluster, self._options = cluster, options
         self._some = asyncio.Event()
+        self._all = asyncio.Event()
         self._source: ObjectSource | None = None
         self._approvals: AnnotatedApprovals | None = None
         self._asked: Mapping[Ref, str] = {}
@@ -97,6 +99,7 @@ class ClusterFleet:
         """Every kind has been listed: from now on things may be removed and stopped."""
         if not self.objects.complete:
             self.objects.complete = True
+            self._all.set()
             self._changed()
 
     def _changed(self) -> None:
@@ -142,6 +145,10 @@ class ClusterFleet:
         while True:
             await self._some.wait()
             self._some.clear()
+            # planning a half-told world is work for nothing, and takes its time from the telling
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LISTED_SECONDS):
+                    await self._all.wait()
             tenure = await self.lease.acquire(lambda: bool(self.objects))
             if tenure is None:
                 continue

@@ -39,12 +39,14 @@ class OperatorOptions:
 
     namespaces:  the fleets to act on; () means every namespace
     liveness:    `http://host:port/path` to answer probes at, with `/metrics` beside it; "" for none
+    relist:      seconds between the lists that are compared with what the watch told
     """
 
     fleets: FleetOptions
     namespaces: tuple[str, ...] = ()
     liveness: str = ""
     relist: float = RELIST_SECONDS
+    writes_per_second: float = WRITES_PER_SECOND
 
 
 class Operator:
@@ -55,7 +57,7 @@ class Operator:
         self.cluster, self.options = cluster, options
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
-        self._rate = TokenBucket(WRITES_PER_SECOND, BURST)
+        self._rate = TokenBucket(options.writes_per_second, BURST)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.listings = self._listings(options.namespaces)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from telarchy.runtime.kubernetes.objects import Objects
+from telarchy.runtime.kubernetes.objects import Objects, compose
 from telarchy.runtime.revision import Revision
 
 IDLE_SECONDS = 0.1  # quiet time before changes are read: `kubectl apply -f fleet/` is one change
@@ -33,7 +33,8 @@ class ObjectSource:
         last: Revision | None = None
         while True:
             self._changed.clear()
-            revision = self._objects.revision()
+            # with thousands of objects this takes a second, in which the Lease is to be renewed
+            revision = await asyncio.to_thread(compose, tuple(self._objects), complete=self._objects.complete)
             if revision != last:
                 last = revision
                 await self._prepare(revision)
@@ -46,6 +47,7 @@ class ObjectSource:
         while asyncio.get_running_loop().time() < latest:
             self._changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), IDLE_SECONDS)
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await self._changed.wait()
             except TimeoutError:
                 return
