@@ -13,7 +13,9 @@ FOREIGN = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "XDG_STATE_HOME")  # gi
 
 def pytest_configure() -> None:
     for name in list(os.environ):
-        ours = name.startswith("TELARCHY_") and not name.startswith(("TELARCHY_LAB", "TELARCHY_UPDATE"))
+        ours = name.startswith("TELARCHY_") and not name.startswith(
+            ("TELARCHY_LAB", "TELARCHY_UPDATE", "TELARCHY_TEST")
+        )
         if ours or name in FOREIGN:
             del os.environ[name]
 

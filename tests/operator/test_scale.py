@@ -1,6 +1,6 @@
 """Thousands of objects: how soon they are known, at what cost, and that silence follows.
 
-Memory and writes are asserted always. Time is asserted only where nothing else runs: `TELARCHY_TIMED=1`, which also
+Memory and writes are asserted always. Time is asserted only where nothing else runs: `TELARCHY_TEST_TIMED=1`, which also
 makes it the full five thousand.
 """
 
@@ -16,7 +16,7 @@ from tests.operator.client import until
 from tests.operator.processes import rss_megabytes
 from tests.operator.test_objects import FLOOR, HOST, root
 
-TIMED = os.environ.get("TELARCHY_TIMED") == "1"
+TIMED = os.environ.get("TELARCHY_TEST_TIMED") == "1"
 OBJECTS = int(os.environ.get("TELARCHY_TEST_OBJECTS", "5000" if TIMED else "1000"))
 HOSTS = 20
 READY_SECONDS = 15.0
