@@ -27,7 +27,8 @@ help: ## this list
 
 .PHONY: run
 run: venv quickstart-ready ## the quick start, with its live view (ARGS="--until-settled --timeout 2m" for scripts)
-	@exec $(BIN)/telarchy run --source quickstart/fleet --state quickstart/state $(ARGS)
+	@$(BIN)/telarchy run --source quickstart/fleet --state quickstart/state $(ARGS) || \
+		{ status=$$?; [ $$status -eq 130 ] || exit $$status; } # Ctrl-C is how it is meant to end
 
 .PHONY: quickstart-ready
 quickstart-ready: venv
