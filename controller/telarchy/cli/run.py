@@ -105,7 +105,16 @@ def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
 
     shown = running.engine.snapshot()
     if ended == exits.NOT_SETTLED:
-        return [f"not settled within {format_span(asked.timeout)}", *trouble_lines(shown), summary(shown)]
+        held = [
+            f"held: {one['summary']} ({one['reason']}); release it with: telarchy approve {one['hash']}"
+            for one in shown["holds"]
+        ]
+        return [
+            f"not settled within {format_span(asked.timeout)}",
+            *trouble_lines(shown),
+            *held,
+            summary(shown),
+        ]
     if ended == exits.ERROR:
         return [f"telarchy: {wanting(running.engine.revision)}"]
     if asked.until_settled and ended == exits.OK:
@@ -173,8 +182,8 @@ class Lines:
                 self._line(text)
 
     def _progress(self) -> str:
-        running = [one.progress for one in self._running.engine.reconciler.executor.running.values()]
-        moving = [one for one in running if one.total]
+        running = self._running.engine.reconciler.executor.running.values()
+        moving = [one.progress for one in running if one.action.verb == "Copy" and one.progress.total]
         if not moving:
             return ""
         rate = sum(one.rate or 0 for one in moving)

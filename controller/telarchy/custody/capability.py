@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from telarchy.core.action import Action
 from telarchy.core.capability import Report, Wake
@@ -14,12 +14,13 @@ from telarchy.core.observation import Observation
 from telarchy.core.plan import Plan
 from telarchy.core.world import World
 from telarchy.custody.act import act, sweep
-from telarchy.custody.actions import Copy
+from telarchy.custody.actions import Copy, Trim
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.evidence import CustodySeen
 from telarchy.custody.lease import Controller, WriterLease
 from telarchy.custody.observe import Observer
 from telarchy.custody.plan import CensusMemo, plan_custody
+from telarchy.custody.removals import Removals
 from telarchy.custody.restless import Restless
 from telarchy.custody.roots import Memory
 from telarchy.custody.rounds import advance, copied
@@ -77,6 +78,7 @@ class Custody:
         self._swept: dict[str, float] = {}
         self._detached = False
         self._restless = Restless()
+        self._removals = Removals(memory)
         remembered = memory.get("custody/epoch", 0)
         lease = WriterLease(
             controller, remembered=max(remembered if isinstance(remembered, int) else 0, epoch - 1)
@@ -114,9 +116,14 @@ class Custody:
 
     def section(self) -> CustodySeen:
         """See Capability."""
-        volumes = self.observer.volumes
+        now = self._clock.now()
+        volumes = dict(self.observer.volumes)
+        for key, volume in volumes.items():
+            removed = self._removals.count(key, now)
+            if removed > volume.removed:
+                volumes[key] = replace(volume, removed=removed)
         self.bench.volumes = volumes
-        restless = self._restless.until(self._clock.now())
+        restless = self._restless.until(now)
         return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced, restless)
 
     def free_space(self) -> Mapping[str, int]:
@@ -178,6 +185,8 @@ class Custody:
             raise
         finally:
             self.observer.look_soon(action.host)
+        if isinstance(action, Trim):
+            self._removals.note(action.volume, self._clock.now())
         if isinstance(action, Copy):
             self._restless.held_still(action.title)
             if floor is not None:

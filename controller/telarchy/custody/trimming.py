@@ -5,7 +5,7 @@ What is planned here is still only a wish: `act` proves it again at the moment o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -62,6 +62,20 @@ def plan_trims(
                 wanted.setdefault(step.action.host, []).append(step)
     for host in sorted(wanted):
         _brake_mass_change(up, terms, seen, custody, census, host, wanted[host], now)
+    up.steps[:] = _one_of_each_title(up.steps, seen)
+
+
+def _one_of_each_title(steps: Sequence[Step], seen: Observation) -> Iterator[Step]:
+    """Copies of one title go one after the other: each removal counts on the others as they are."""
+    leaving = {one.action.title for one in seen.running.values() if isinstance(one.action, Trim)}
+    for step in steps:
+        trim = step.action
+        if isinstance(trim, Trim) and step.decision is Decision.START and trim.id not in seen.running:
+            if trim.title in leaving:
+                yield Step(trim, Decision.QUEUE, "another copy of it goes first", ref=step.ref)
+                continue
+            leaving.add(trim.title)
+        yield step
 
 
 def _in_flight(seen: Observation, custody: CustodySeen) -> frozenset[str]:

@@ -241,6 +241,18 @@ async def test_a_surplus_copy_goes_to_the_trash(fleet: LocalFleet) -> None:
         assert not list(volume.own.glob("leases/*"))
 
 
+async def test_removals_of_a_day_are_counted_though_their_trash_was_emptied(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    await verified(fleet)
+    await fleet.act(trim(fleet))
+    shutil.rmtree(fleet.volumes["c"].own / "trash")
+    await fleet.look()
+    assert fleet.custody.section().volumes[fleet.volumes["c"].id].removed == 1
+    fleet.custody = fleet.controller()
+    await fleet.look()
+    assert fleet.custody.section().volumes[fleet.volumes["c"].id].removed == 1
+
+
 async def test_too_few_keepers(fleet: LocalFleet) -> None:
     everywhere(fleet)
     await fleet.look()

@@ -241,6 +241,19 @@ def test_surplus_is_kept_without_max_copies_and_trimmed_with_it() -> None:
     assert [step.decision for step in plan(of).steps] == [Decision.START]
 
 
+def test_copies_of_one_title_are_trimmed_one_after_the_other() -> None:
+    of = seen(fleet(), host("a"), host("b"), host("c"), host("d"), floor(copies=2, maxCopies=2))
+    for name in ("a", "b", "c", "d"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 60), at=NOW - 30 * 86400)
+    first, second = plan(of).steps
+    assert (first.decision, second.decision) == (Decision.START, Decision.QUEUE)
+    of.start(second.action)  # whichever goes on is the one that is left to go on
+    assert {step.action.id: step.decision for step in plan(of).steps} == {
+        first.action.id: Decision.QUEUE,
+        second.action.id: Decision.START,
+    }
+
+
 def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
     of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
     for name in ("a", "b", "c"):
