@@ -48,7 +48,7 @@ def test_the_controller_is_killed_again_and_again_and_nothing_is_copied_twice(st
 def test_a_job_goes_on_without_its_controller_and_is_found_again(story: Story) -> None:
     two_hosts(story)
     nas, vps = story.hosts["nas"], story.hosts["vps"]
-    story.declare_host(vps, transfers={"bandwidth": "10Mi"})
+    story.declare_host(vps, transfers={"bandwidth": "5Mi"})
     nas.write(f"{ROOT}/films/Long.mkv", film(3, 60))
     story.start()
     story.until(
