@@ -15,7 +15,7 @@ import re
 from datetime import timedelta
 from decimal import ROUND_CEILING, Decimal
 from functools import total_ordering
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -116,111 +116,105 @@ def _quantity_complaint(text: str) -> str:
 
 
 @total_ordering
-class Quantity:
-    """An amount of bytes (or bytes per second). Immutable; equal and ordered by value, prints as written."""
+class Measure:
+    """A value that prints as it was written, and is equal and ordered by what it amounts to. Immutable.
 
-    __slots__ = ("_text", "bytes")
+    `amount` is exact; subclasses parse it and say how the API server is to check the spelling.
+    """
+
+    __slots__ = ("_text", "amount")
+
+    kind: ClassVar[str]  # of the error that pydantic reports
+    schema: ClassVar[dict[str, Any]]
+
+    def __init__(self, text: str, amount: int | Decimal) -> None:
+        self._text, self.amount = text, amount
+
+    def __str__(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._text!r})"
+
+    def __hash__(self) -> int:
+        return hash(self.amount)
+
+    def __eq__(self, other: object) -> bool:
+        return self.amount == other.amount if isinstance(other, type(self)) else NotImplemented
+
+    def __lt__(self, other: object) -> bool:
+        return self.amount < other.amount if isinstance(other, type(self)) else NotImplemented
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        """From what a person wrote. Raises ValueError with a sentence."""
+        raise NotImplementedError
+
+    @classmethod
+    def _accept(cls, value: Any) -> Self:
+        if isinstance(value, cls):
+            return value
+        try:
+            return cls.read(value)
+        except ValueError as problem:
+            raise PydanticCustomError(cls.kind, "{says}", {"says": str(problem)}) from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._accept, serialization=core_schema.to_string_ser_schema(when_used="always")
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return dict(cls.schema)
+
+
+class Quantity(Measure):
+    """An amount of bytes (or bytes per second): `.bytes`."""
+
+    __slots__ = ("bytes",)
+
+    kind = "quantity"
+    schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "pattern": QUANTITY_PATTERN,
+        "maxLength": MAX_TEXT,
+    }
 
     def __init__(self, text: str | int) -> None:
         self.bytes: int = parse_quantity(text)
-        self._text = str(text)
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"Quantity({self._text!r})"
-
-    def __hash__(self) -> int:
-        return hash(self.bytes)
-
-    def __eq__(self, other: object) -> bool:
-        return self.bytes == other.bytes if isinstance(other, Quantity) else NotImplemented
-
-    def __lt__(self, other: object) -> bool:
-        return self.bytes < other.bytes if isinstance(other, Quantity) else NotImplemented
+        super().__init__(str(text), self.bytes)
 
     @classmethod
-    def _accept(cls, value: Any) -> Quantity:
-        if isinstance(value, cls):
-            return value
-        try:
-            return cls(value)
-        except ValueError as problem:
-            raise PydanticCustomError("quantity", "{says}", {"says": str(problem)}) from None
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._accept, serialization=core_schema.to_string_ser_schema(when_used="always")
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "x-kubernetes-int-or-string": True,
-            "pattern": QUANTITY_PATTERN,
-            "maxLength": MAX_TEXT,
-        }
+    def read(cls, value: Any) -> Self:
+        return cls(value)
 
 
-@total_ordering
-class Duration:
-    """A span of time. Immutable; equal and ordered by value, prints as written. `.seconds` is a float."""
+class Duration(Measure):
+    """A span of time: `.seconds` is a float, `.timedelta` exact to the millisecond."""
 
-    __slots__ = ("_exact", "_text")
+    __slots__ = ()
+
+    kind = "duration"
+    schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": DURATION_PATTERN, "maxLength": MAX_TEXT}
 
     def __init__(self, text: str) -> None:
-        self._exact = parse_duration(text)
-        self._text = text
+        super().__init__(text, parse_duration(text))
 
     @property
     def seconds(self) -> float:
-        return float(self._exact)
+        return float(self.amount)
 
     @property
     def timedelta(self) -> timedelta:
-        return timedelta(milliseconds=float(self._exact * 1000))
-
-    def __str__(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"Duration({self._text!r})"
-
-    def __hash__(self) -> int:
-        return hash(self._exact)
-
-    def __eq__(self, other: object) -> bool:
-        return self._exact == other._exact if isinstance(other, Duration) else NotImplemented
-
-    def __lt__(self, other: object) -> bool:
-        return self._exact < other._exact if isinstance(other, Duration) else NotImplemented
+        return timedelta(milliseconds=float(self.amount * 1000))
 
     @classmethod
-    def _accept(cls, value: Any) -> Duration:
-        if isinstance(value, cls):
-            return value
-        try:
-            return cls(value)
-        except ValueError as problem:
-            raise PydanticCustomError("duration", "{says}", {"says": str(problem)}) from None
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._accept, serialization=core_schema.to_string_ser_schema(when_used="always")
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        return {"type": "string", "pattern": DURATION_PATTERN, "maxLength": MAX_TEXT}
+    def read(cls, value: Any) -> Self:
+        return cls(value)
