@@ -79,8 +79,8 @@ async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
     async with controller(asked) as running:
         if not quiet:
             click.echo(_greeting(running, asked), err=live)
-        if running.store.lost:
-            click.echo(f"telarchy: warning: {running.store.lost}", err=True)
+        for lost in filter(None, (running.store.lost, running.engine.lost)):
+            click.echo(f"telarchy: warning: {lost}", err=True)
         showing = asyncio.create_task(_show(running, asked, live=live, quiet=quiet), name="show")
         try:
             ended = await run_controller(running, asked)

@@ -142,7 +142,9 @@ def _floor_conditions(
     if terms.suspended:
         ready = condition("Ready", short == 0, "Suspended", f"{summary}; suspended")
     elif done.blocked_by and (short or not titles):
-        ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {summary}")
+        # Before everything was looked at nothing is beyond recovery.
+        so_far = ", ".join(part for part in parts if not part.endswith(_WORDS["unrecoverable"]))
+        ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {so_far}")
     elif short == 0 and titles == 0:
         ready = condition(
             "Ready", True, "NoTitles", "no title matches yet; the floor holds for the first that does"
