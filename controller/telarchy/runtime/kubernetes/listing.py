@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from telarchy.resources.meta import Kind, Ref
@@ -20,10 +20,9 @@ from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collectio
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_FIRST_PAUSE_SECONDS = 5.0
+CATCH_UP_SECONDS = 0.1  # how often it is looked whether the watch has told of what a list has
+ASK_AGAIN_SECONDS = 5.0  # then the list is made anew: what the watch does not tell of may be gone
 RELIST_SECONDS = 120.0
-SUSPICIOUS_PAUSE_SECONDS = 5.0
 STALE_SECONDS = 60.0  # how long the watch may not know what a list has
 
 
@@ -32,6 +31,10 @@ class Known(Protocol):
 
     def known(self, kind: str, namespace: str | None) -> Mapping[Ref, tuple[str, int]]:
         """(uid, generation) of every object of a kind in a namespace, or in all."""
+        ...
+
+    def told(self, ref: Ref) -> tuple[str, int] | None:
+        """The same of one object, None when it is not known."""
         ...
 
     def missing(self, ref: Ref, uid: str) -> None:
@@ -48,11 +51,12 @@ class _Scope:
     agreed: bool = False  # ever
     agreed_at: float = 0.0  # loop time of the last list that said nothing new
     behind_since: float | None = None
+    untold: dict[Ref, tuple[str, int]] = field(default_factory=dict)
     failing: str = ""
 
 
 class Listings:
-    """All kinds in all scopes. `on_complete` is called once per namespace scope, when all its kinds agree."""
+    """All kinds in all scopes. `on_complete` is called with a scope whenever all its kinds agree."""
 
     def __init__(
         self,
@@ -100,22 +104,28 @@ class Listings:
                 group.create_task(self._follow(where, scopes), name=f"lists of {where or 'all namespaces'}")
 
     async def _follow(self, where: str | None, scopes: Sequence[_Scope]) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not all([await self._look(one) for one in scopes]):
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_FIRST_PAUSE_SECONDS)
-        self._on_complete(where)
-        pause = self._every
         while True:
-            await asyncio.sleep(pause)
-            agreed = [await self._look(one) for one in scopes]
-            pause = self._every if all(agreed) else min(SUSPICIOUS_PAUSE_SECONDS, self._every)
+            while not await self._agreed(scopes):
+                pass
+            self._on_complete(where)
+            await asyncio.sleep(self._every)
+
+    async def _agreed(self, scopes: Sequence[_Scope]) -> bool:
+        """List, and give the watch some time to catch up. False when it did not."""
+        for one in scopes:
+            await self._list(one)
+        until = asyncio.get_running_loop().time() + ASK_AGAIN_SECONDS
+        while not all(self._caught_up(one) for one in scopes):
+            if asyncio.get_running_loop().time() > until:
+                return False
+            await asyncio.sleep(CATCH_UP_SECONDS)
+        return True
 
     def _all(self) -> list[_Scope]:
         return [one for scopes in self._scopes.values() for one in scopes]
 
-    async def _look(self, scope: _Scope) -> bool:
-        """One list. True when the watch has told of all that is on it."""
+    async def _list(self, scope: _Scope) -> None:
+        """One list: what it lacks is gone, and what it has is to be told."""
         name = scope.kind.name
         before = dict(self._known.known(name, scope.namespace))
         listed: dict[Ref, tuple[str, int]] = {}
@@ -127,15 +137,23 @@ class Listings:
             if str(error) != scope.failing:
                 log.warning("%s cannot be listed: %s", scope.kind.plural, error)
             scope.failing = str(error)
-            return False
+            return
         scope.failing = ""
-        now = asyncio.get_running_loop().time()
         for ref, (uid, _) in before.items():
             if ref not in listed or listed[ref][0] != uid:
                 self._known.missing(ref, uid)
-        told = self._known.known(name, scope.namespace)
-        news = [ref for ref, (uid, count) in listed.items() if _older(told.get(ref), uid, count)]
-        if news:
+        scope.untold = listed
+
+    def _caught_up(self, scope: _Scope) -> bool:
+        """Whether the watch has told of all that the last list has."""
+        if scope.failing:
+            return False
+        now = asyncio.get_running_loop().time()
+        told = self._known.told
+        scope.untold = {
+            ref: (uid, count) for ref, (uid, count) in scope.untold.items() if _older(told(ref), uid, count)
+        }
+        if scope.untold:
             scope.behind_since = scope.behind_since or now
             return False
         scope.behind_since, scope.agreed, scope.agreed_at = None, True, now

@@ -91,6 +91,11 @@ class Operator:
             if one.ref.kind == kind
         }
 
+    def told(self, ref: Ref) -> tuple[str, int] | None:
+        fleet = self.fleets.get(ref.namespace)
+        held = fleet.objects.get(ref) if fleet is not None else None
+        return None if held is None else (held.uid, held.generation)
+
     def missing(self, ref: Ref, uid: str) -> None:
         if (fleet := self.fleets.get(ref.namespace)) is not None:
             fleet.drop(ref, uid)
