@@ -78,8 +78,8 @@ def plan_adoptions(
             else:
                 up.holds.append(
                     Hold(
-                        f"volume {volume.id[:8]} is not at {volume.path} on {volume.host}: {volume.message}",
-                        f"mount it again, or approve to give it up and use what stands at {volume.path} now",
+                        f"it is not there ({volume.message}); if it can be mounted again, do that instead",
+                        f"give up volume {volume.id[:8]} and use what stands at {volume.path} on {volume.host} now",
                         (adopt.id,),
                     )
                 )

@@ -88,7 +88,10 @@ def _conflict(
     awaited: Sequence[RootKey],
 ) -> None:
     shown = ", ".join(f"{host}/{root}" for host, root in places)
-    message = f"volume {volume_id[:8]} is seen in more than one place: {shown}"
+    message = (
+        f"volume {volume_id[:8]} is seen in more than one place: {shown}; if one is a copy of the other, "
+        "delete .telarchy/volume in the copy"
+    )
     owner = next((place for place in places if known.get(place) == volume_id), places[0])
     for place in places:
         standings[place] = Standing(

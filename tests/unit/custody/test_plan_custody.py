@@ -95,7 +95,7 @@ def test_an_unmounted_volume_is_unknown_and_never_repaired_for() -> None:
     assert made.steps == ()
     assert status(made)["unknown"] == 1
     assert "cellar" in status(made)["worst"][0]["message"]
-    assert len(made.holds) == 1 and "mount it again" in made.holds[0].summary
+    assert len(made.holds) == 1 and "mounted again" in made.holds[0].reason
 
 
 def test_a_host_with_a_disk_in_trouble_is_not_ready_and_says_which() -> None:
