@@ -53,11 +53,11 @@ async def carry_out(
     `detached()`: then it goes on and the next controller attaches. Raises what the job's exit code stands for.
     """
     try:
-        started = await jobs.start(place.link, job)
+        started = await _start(place, job)
         ended = await _follow(place, job.folder, told)
         if not started and not ended.ok:
             # What an earlier try came to says nothing about this one.
-            await jobs.start(place.link, job, restart=True)
+            await _start(place, job, restart=True)
             ended = await _follow(place, job.folder, told)
     except asyncio.CancelledError:
         if not detached():
@@ -67,6 +67,25 @@ async def carry_out(
         raise
     if not ended.ok:
         raise await _failure(place, job.folder, ended)
+
+
+async def _start(place: Place, job: JobSpec, *, restart: bool = False) -> bool:
+    try:
+        return await jobs.start(place.link, job, restart=restart)
+    except ActionFailed as failure:
+        if failure.reason == "JobNotStarted" and await _is_full(place):
+            raise _no_space(place) from failure
+        raise
+
+
+async def _is_full(place: Place) -> bool:
+    with suppress(ActionFailed):
+        return (await place.link.space(place.path)).free < LITTLE
+    return False
+
+
+def _no_space(place: Place) -> ActionFailed:
+    return ActionFailed(f"{place.host}: the disk under {place.path} is full", reason="NoSpace")
 
 
 async def _follow(place: Place, folder: str, told: Callable[[bytes], None]) -> JobReport:
@@ -83,10 +102,8 @@ async def _follow(place: Place, folder: str, told: Callable[[bytes], None]) -> J
 
 async def _failure(place: Place, folder: str, ended: JobReport) -> TelarchyError:
     if ended.state is JobState.LOST or ended.code is None:
-        with suppress(ActionFailed):
-            if (await place.link.space(place.path)).free < LITTLE:
-                # A job on a full disk cannot write down that it ended.
-                return ActionFailed(f"{place.host}: the disk under {place.path} is full", reason="NoSpace")
+        if await _is_full(place):  # a job on a full disk cannot write down that it ended
+            return _no_space(place)
         return ActionFailed(
             f"{place.host}: the job stopped without a word (killed, or the machine lost power); the next try goes "
             "on from what is there",

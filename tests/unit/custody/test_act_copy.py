@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from telarchy.custody import copying
+from telarchy.custody import copying, working
 from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
 from tests.unit.custody.fleet import LocalFleet
@@ -373,6 +373,20 @@ async def test_a_disk_that_fills_up_keeps_a_resumable_part(small: LocalFleet) ->
     slow(small, 100_000_000)
     await small.act(small.copy(TITLE))
     assert small.volumes["b"].everything() == small.volumes["a"].everything()
+
+
+async def test_a_job_that_cannot_be_written_to_a_full_disk(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_room(*_: Any, **__: Any) -> bool:
+        raise ActionFailed("printf: I/O error", reason="JobNotStarted")
+
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    monkeypatch.setattr(jobs, "start", no_room)
+    assert await failure(fleet) == "JobNotStarted"
+    monkeypatch.setattr(working, "LITTLE", 1 << 60)
+    assert await failure(fleet) == "NoSpace"
 
 
 async def test_a_disk_that_turned_read_only_says_so(small: LocalFleet) -> None:
