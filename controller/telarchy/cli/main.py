@@ -89,6 +89,7 @@ def kubectl() -> None:
 
 def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
     """The console script. Always ends by SystemExit. `plugin`: the verbs are about the current kubectl context."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # titles may hold bytes that are no UTF-8; they are shown escaped rather than refused
         if hasattr(stream, "reconfigure"):
@@ -103,6 +104,22 @@ def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = exits.READER_GONE
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """A closed stdin, stdout or stderr becomes /dev/null: a file that is opened later, the store for one, would
+    get its number, and what is printed."""
+    for number, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # takes the lowest number that is free
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 CLUSTER_OPTIONS = ("--context", "--kubeconfig")

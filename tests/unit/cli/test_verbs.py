@@ -126,6 +126,12 @@ class TestStart:
         assert process.wait() in (0, 141)
         assert process.stderr.read() == b""
 
+    def test_closed_streams_are_no_error(self, tmp_path):
+        command = f"{sys.executable} -m telarchy get all --state {tmp_path}"
+        ended = subprocess.run(["sh", "-c", f"{command} <&- >&-"], capture_output=True, text=True)
+        assert ended.returncode == 0 and "Traceback" not in ended.stderr
+        assert subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"]).returncode == 0
+
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_completion(self, telarchy, shell):
         assert "_TELARCHY_COMPLETE" in telarchy("completion", shell).out
