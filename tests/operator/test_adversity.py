@@ -166,7 +166,7 @@ async def test_one_broken_fleet_disturbs_no_other(api, operators):
     other = await api.new_namespace()
     operators.namespaces.append(other)
     await some_fleet(api)
-    await api.apply("Host", "bomb", HOST | root("bomb"))  # what watches this fleet breaks down
+    await api.apply("Host", "bomb", HOST | root("bomb"))  # a bug in a room, as soon as it hears of this
     running = await operators.start()
     await some_fleet(api, other)
     await api.until_ready("CustodyFloor", "films", namespace=other)

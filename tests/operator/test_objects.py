@@ -116,7 +116,11 @@ async def test_an_object_that_only_the_models_refuse_is_stalled_in_its_last_good
         == fleet["metadata"]["generation"]
         > good["metadata"]["generation"]
     )
-    assert [event["reason"] for event in await api.events("home")][-1:] == ["InvalidManifest"]
+
+    async def told() -> bool:
+        return any(event["reason"] == "InvalidManifest" for event in await api.events("home"))
+
+    await until(told, "an event says so")
     await api.apply("Fleet", "home", {})
     await api.until_ready("Fleet", "home")
     assert not await api.condition("Fleet", "home", "Stalled")

@@ -1,7 +1,7 @@
 """Thousands of objects: how soon they are known, at what cost, and that silence follows.
 
-Memory and writes are asserted always. Time is asserted only where nothing else runs: `TELARCHY_TEST_TIMED=1`, which also
-makes it the full five thousand.
+Memory and writes are asserted always. Time is asserted only where nothing else runs: `TELARCHY_TEST_TIMED=1`, which
+also makes it the full five thousand.
 """
 
 from __future__ import annotations
