@@ -25,6 +25,7 @@ NOUNS = {
     "AdoptVolume": ("volume to adopt", "volumes to adopt"),
     "CancelJob": ("job to cancel", "jobs to cancel"),
 }
+MOST_FAILED = 10  # told after a vain run
 STALE_SECONDS = 600.0  # evidence older than this is pointed out
 
 
@@ -120,6 +121,16 @@ def trouble_lines(plan: Mapping[str, Any]) -> list[str]:
         *(f"  {click.style('!', fg='yellow')} {one['name']}: {one['message']}" for one in troubles),
         "",
     ]
+
+
+def failed_lines(plan: Mapping[str, Any]) -> list[str]:
+    """What was tried in vain and is tried again, with what went wrong the last time."""
+    failed = [step for step in plan["steps"] if "attempts" in step]
+    lines = [
+        f"failed {plural(step['attempts']['count'], 'time')}: {step['summary']}: {step['attempts']['message']}"
+        for step in failed[:MOST_FAILED]
+    ]
+    return lines + ([f"… and {len(failed) - MOST_FAILED} more that failed"] if failed[MOST_FAILED:] else [])
 
 
 def _mark(step: Step) -> str:

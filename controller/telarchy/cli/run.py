@@ -100,7 +100,7 @@ def _greeting(running: Running, asked: RunOptions) -> str:
 
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
-    from telarchy.cli.plantext import summary, trouble_lines
+    from telarchy.cli.plantext import failed_lines, summary, trouble_lines
     from telarchy.runtime.standalone import wanting
 
     shown = running.engine.snapshot()
@@ -112,6 +112,7 @@ def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
         return [
             f"not settled within {format_span(asked.timeout)}",
             *trouble_lines(shown),
+            *failed_lines(shown),
             *held,
             summary(shown),
         ]

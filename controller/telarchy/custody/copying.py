@@ -72,11 +72,14 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
 
 def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
     """The source's files with what is recorded of them, if they are still those that the plan was made with."""
+    if not there.whole:
+        raise ActionFailed(
+            f"parts of {action.title!r} on {action.source_host} cannot be read: check who owns them",
+            reason="Unreadable",
+        )
     before = bench.catalogue.manifest(action.source_volume, action.title)
     wanted = bench.note_title(action.source_volume, action.title, there.manifest)
-    if [(one.path, one.size) for one in before] != [
-        (one.path, one.size) for one in wanted
-    ] or not there.whole:
+    if [(one.path, one.size) for one in before] != [(one.path, one.size) for one in wanted]:
         bench.rescan(action.source_volume)
         raise ActionFailed(
             f"{action.title!r} on {action.source_host} is not what it was when this was planned",

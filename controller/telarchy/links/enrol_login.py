@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from telarchy.errors import HostUnreachable
 from telarchy.links.quoting import shell_command
 from telarchy.links.secrets import Secret
 from telarchy.resources.host import Endpoint
+
+# It logs tracebacks of what it raises as well; what is raised is told in a sentence here.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL + 1)
 
 CONNECT_TIMEOUT = 10
 COMMAND_TIMEOUT = 600  # installing packages takes its time

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import click
 import pytest
 
-from telarchy.cli.plantext import plan_lines
+from telarchy.cli.plantext import failed_lines, plan_lines
 from telarchy.core.action import Action
-from telarchy.core.observation import HostEvidence, Observation, Progress, Running
+from telarchy.core.observation import Attempt, HostEvidence, Observation, Progress, Running
 from telarchy.core.plan import Decision, Hold, Plan, Step
 from telarchy.resources.meta import Ref
 from telarchy.runtime.snapshot import snapshot
@@ -128,3 +128,10 @@ def test_what_does_not_mend_by_itself_is_told_with_its_reason():
     assert text(plan).startswith(
         "Not as declared:\n  ! custodyfloor/a: 0 of 3 titles; no room\n\nNothing can be done"
     )
+
+
+def test_what_was_tried_in_vain_is_told_with_its_last_failure():
+    step = Step(Place(host="attic", title="a", bytes=10), Decision.WAIT, "later", NOW + 5)
+    seen = Observation(attempts={step.action.id: Attempt(2, "RsyncMissing", "attic has no rsync", NOW + 5)})
+    shown = snapshot(Plan(steps=(step, Step(Place(host="attic", title="b", bytes=10)))), seen, at=NOW)
+    assert failed_lines(shown) == [f"failed 2 times: {step.action}: attic has no rsync"]

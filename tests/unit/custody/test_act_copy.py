@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -423,6 +424,20 @@ async def test_a_source_that_changed_since_the_plan(fleet: LocalFleet) -> None:
     assert fleet.volumes["b"].everything() == {}
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"longer"}
+
+
+async def test_a_source_that_can_be_read_in_part_only_says_so(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"one")
+    await fleet.look()
+    survey = copying.survey
+
+    async def in_part(*arguments: Any) -> Any:
+        return replace(await survey(*arguments), whole=False)
+
+    monkeypatch.setattr(copying, "survey", in_part)
+    assert await failure(fleet) == "Unreadable"
 
 
 async def test_what_came_of_a_source_that_changed_meanwhile_is_not_kept(fleet: LocalFleet) -> None:
