@@ -119,9 +119,10 @@ class Custody:
         now = self._clock.now()
         volumes = dict(self.observer.volumes)
         for key, volume in volumes.items():
-            removed = self._removals.count(key, now)
-            if removed > volume.removed:
-                volumes[key] = replace(volume, removed=removed)
+            removed = max(self._removals.count(key, now), volume.removed)
+            toolless = self.bench.rsyncs.toolless_until(volume.host, now)
+            if removed > volume.removed or toolless:
+                volumes[key] = replace(volume, removed=removed, toolless_until=toolless)
         self.bench.volumes = volumes
         restless = self._restless.until(now)
         return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced, restless)

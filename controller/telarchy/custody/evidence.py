@@ -56,6 +56,7 @@ class VolumeSeen:
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
+    toolless_until:  until when it gets no copies since its host had no rsync, seconds since the epoch; 0: it gets some
     """
 
     host: str
@@ -73,6 +74,7 @@ class VolumeSeen:
     removed: int = 0
     quarantined: frozenset[str] = frozenset()
     missing_for: float = 0.0
+    toolless_until: float = 0.0
 
     @property
     def key(self) -> str:

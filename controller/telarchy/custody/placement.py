@@ -281,6 +281,8 @@ def _unfit(volume: VolumeSeen, host: HostTerms, floor: FloorTerms, *, steady: bo
         return "it is cordoned"
     if steady and not host.always_on:
         return "it is not always on"
+    if volume.toolless_until:
+        return "it has no rsync: install it there"
     if host.max_in == 0:
         return "its transfers.maxIn is 0"
     if volume.state not in (VolumeState.MOUNTED, VolumeState.NEW):

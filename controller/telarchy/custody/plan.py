@@ -207,6 +207,7 @@ def report(
         if span is not None and volume.state is VolumeState.MISSING and volume.missing_for < span.seconds:
             moments.append(now + span.seconds - volume.missing_for)
     moments += _volumes_given_up(done, now)
+    moments += [one.toolless_until for one in done.custody.volumes.values() if one.toolless_until]
     statuses = statuses_of(done, seen, now, rounds)
     unsettled = [
         str(floor.ref)

@@ -25,6 +25,7 @@ from telarchy.links.link import Link
 from telarchy.links.rsync import RsyncTool
 
 TOOL_FRESH_FOR = 600.0
+TOOLLESS_FOR = 60.0
 CONNECTION_CODES = (5, 10, 12, 255)
 INSTALL = "install rsync there (Debian: apt install rsync; Fedora: dnf install rsync; Alpine: apk add rsync)"
 
@@ -54,6 +55,7 @@ class Rsyncs:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, RsyncTool]] = {}
+        self.missed: dict[str, float] = {}  # hosts that needed one and had none; monotonic time
 
     async def of(self, link: Link) -> RsyncTool | None:
         """None where there is none."""
@@ -64,10 +66,16 @@ class Rsyncs:
         found = rsync.parse_version(answer.stdout.decode("utf-8", "replace")) if answer.ok else None
         if found is not None:
             self._known[link.host] = (time.monotonic(), found)
+            self.missed.pop(link.host, None)
         return found
 
     def forget(self, host: str) -> None:
         self._known.pop(host, None)
+
+    def toolless_until(self, host: str, now: float) -> float:
+        """Until when (seconds since the epoch) a host is not asked for more copies, for want of an rsync."""
+        left = self.missed.get(host, 0.0) + TOOLLESS_FOR - time.monotonic()
+        return now + left if host in self.missed and left > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -212,6 +220,7 @@ async def transfer_between(
         tool = await rsyncs.of(runner.link)
         if tool is None:
             if route.kind != "local":
+                rsyncs.missed[runner.host] = time.monotonic()
                 raise ActionFailed(f"{runner.host} has no rsync: {INSTALL}", reason="RsyncMissing")
             yield Pull(target, writer, load, route, ["cp", source.path])
             return

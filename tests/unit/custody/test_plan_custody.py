@@ -170,6 +170,18 @@ def test_a_title_that_grows_keeps_its_copy_and_is_left_alone_when_that_was_in_va
     assert plan(of, NOW + 21).steps[0].decision is Decision.START
 
 
+def test_a_host_that_had_no_rsync_is_left_alone_for_a_while() -> None:
+    of = three()
+    of.put("laptop", "films/Alien", files(GIB))
+    for name in ("attic", "cellar"):
+        of.set_volume(name, toolless_until=NOW + 60)
+    made = plan(of)
+    assert made.steps == () and made.wake_at == NOW + 60
+    assert "attic: it has no rsync" in ready(made)["message"]
+    of.set_volume("cellar", toolless_until=0.0)
+    assert [step.action.host for step in plan(of).steps] == ["cellar"]
+
+
 def test_two_halves_complete_each_other() -> None:
     of = three()
     of.put("attic", "tv/Show/S01", files(GIB, names=("e1",)))
