@@ -308,6 +308,8 @@ class Choosing:
             return Step(copy, Decision.WAIT, "outside the transfer windows", self.opens_at, floor.ref)
         if not target.volume.id:
             return Step(copy, Decision.QUEUE, "its volume is adopted first", ref=floor.ref)
+        if not self.ledger.volumes[copy.source_volume].id:
+            return Step(copy, Decision.QUEUE, "the volume it comes from is adopted first", ref=floor.ref)
         full = self.ledger.slots_free(copy.source_host, copy.host)
         if full:
             return Step(copy, Decision.QUEUE, full, ref=floor.ref)

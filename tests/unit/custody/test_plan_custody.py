@@ -182,6 +182,16 @@ def test_a_host_that_had_no_rsync_is_left_alone_for_a_while() -> None:
     assert [step.action.host for step in plan(of).steps] == ["cellar"]
 
 
+def test_nothing_is_copied_from_a_volume_that_is_yet_to_be_adopted() -> None:
+    of = three()
+    of.set_volume("laptop", id="", state=VolumeState.NEW)
+    of.volumes["laptop/main"] = of.volumes.pop(next(k for k, v in of.volumes.items() if v.host == "laptop"))
+    of.put("laptop", "films/Alien", files(GIB))
+    adopt, copy = plan(of).steps
+    assert (adopt.action.verb, adopt.decision) == ("AdoptVolume", Decision.START)
+    assert (copy.decision, copy.reason) == (Decision.QUEUE, "the volume it comes from is adopted first")
+
+
 def test_two_halves_complete_each_other() -> None:
     of = three()
     of.put("attic", "tv/Show/S01", files(GIB, names=("e1",)))
