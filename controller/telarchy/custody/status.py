@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
 from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
@@ -145,6 +146,9 @@ def _floor_conditions(
         # Before everything was looked at nothing is beyond recovery.
         so_far = ", ".join(part for part in parts if not part.endswith(_WORDS["unrecoverable"]))
         ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {so_far}")
+    elif short and short == counts["unknown"] and (unseen := not_looked_at_yet(done)):
+        # A controller that just started knows from the record what should be there, and has yet to see it.
+        ready = condition("Ready", None, "Observing", f"looking at {listing(unseen)}; so far {summary}")
     elif short == 0 and titles == 0:
         ready = condition(
             "Ready", True, "NoTitles", "no title matches yet; the floor holds for the first that does"
@@ -176,6 +180,17 @@ def _floor_conditions(
     if terms.suspended:
         found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
     return found
+
+
+def not_looked_at_yet(done: Deliberation) -> list[str]:
+    """Volumes that nobody has looked at since this controller started, on hosts that may well answer."""
+    return sorted(
+        f"{volume.host}/{volume.root}"
+        for volume in done.custody.volumes.values()
+        if volume.state is VolumeState.UNKNOWN
+        and volume.host in done.terms.hosts
+        and done.terms.hosts[volume.host].state in (HostState.UP, HostState.UNKNOWN)
+    )
 
 
 _WORDS = {
