@@ -158,7 +158,7 @@ class CustodyFloorSpec(Spec):
         default=0,
         ge=-1000,
         le=1000,
-        description="Which floor goes first and wins where two select one title.",
+        description="Which floor's titles go first; where two floors select one title, both are met.",
     )
     mode: Literal["Enforce", "Observe"] = Field(
         default="Enforce", description="Observe: report what is lacking, and change nothing."
