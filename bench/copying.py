@@ -56,6 +56,7 @@ class Pair:
     shell: Callable[[str, bool], None]
     engine: Callable[[str], Awaitable[float]]
     peer: Callable[[str], str]
+    stamp: int = 1_700_000_000
 
     async def measure(self, title: str) -> dict[str, list[float]]:
         took: dict[str, list[float]] = {"engine": [], "rsync": [], "rsync with sync": []}
@@ -74,8 +75,12 @@ class Pair:
 
     def _prepare(self, title: str) -> None:
         self.shell(f"rm -rf {title} && sync -f .", True)
-        # A new mtime makes the engine read the source anew, as it would a title it has never copied.
-        self.shell(f"find {title} -type f -exec touch {{}} + -exec cat {{}} + >/dev/null", False)
+        # Another mtime makes the engine read the source anew, as it would a title it has never copied; an old
+        # one, since it waits for a file that was written a moment ago to hold still.
+        self.stamp += 1
+        self.shell(
+            f"find {title} -type f -exec touch -d @{self.stamp} {{}} + -exec cat {{}} + >/dev/null", False
+        )
 
 
 def run() -> list[Row]:
