@@ -26,6 +26,7 @@ NOUNS = {
     "CancelJob": ("job to cancel", "jobs to cancel"),
 }
 MOST_FAILED = 10  # told after a vain run
+MOST_FLOORS = 6  # told in one line
 STALE_SECONDS = 600.0  # evidence older than this is pointed out
 
 
@@ -78,8 +79,20 @@ def summary(plan: Mapping[str, Any]) -> str:
     asides = [f"{waiting} waiting"] if waiting else []
     asides += [f"{len(plan['holds'])} held"] if plan["holds"] else []
     asides += [f"{refused} refused"] if refused else []
-    asides += [f"floor '{one['name']}' {one['met']:,}/{one['titles']:,} met" for one in plan["floors"]]
+    asides += floors_told(plan["floors"])
     return "Plan: " + "; ".join([", ".join(parts) or "nothing to do now", *asides])
+
+
+def floors_told(floors: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How the floors stand: those that are short first, and of many only some."""
+    ordered = sorted(floors, key=lambda one: one["met"] >= one["titles"])
+    told = [f"floor '{one['name']}' {one['met']:,}/{one['titles']:,} met" for one in ordered[:MOST_FLOORS]]
+    if rest := ordered[MOST_FLOORS:]:
+        short = sum(one["met"] < one["titles"] for one in rest)
+        told.append(
+            f"{plural(len(rest), 'more floor')}, {f'{short:,} of them not met' if short else 'all met'}"
+        )
+    return told
 
 
 def _group(lines: list[str], title: str, steps: Sequence[Step], now: float) -> None:
@@ -180,9 +193,7 @@ def _ages(ages: Sequence[float]) -> str:
 
 
 def _nothing(plan: Mapping[str, Any]) -> str:
-    floors = "; ".join(
-        f"floor '{one['name']}' {one['met']:,}/{one['titles']:,} met" for one in plan["floors"]
-    )
+    floors = "; ".join(floors_told(plan["floors"]))
     ending = f" ({floors})" if floors else ""
     if plan["settled"]:
         return click.style(f"Nothing to do: everything is as declared{ending}.", bold=True)

@@ -100,7 +100,7 @@ def _greeting(running: Running, asked: RunOptions) -> str:
 
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
-    from telarchy.cli.plantext import failed_lines, summary, trouble_lines
+    from telarchy.cli.plantext import failed_lines, floors_told, summary, trouble_lines
     from telarchy.runtime.standalone import wanting
 
     shown = running.engine.snapshot()
@@ -119,9 +119,7 @@ def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
     if ended == exits.ERROR:
         return [f"telarchy: {wanting(running.engine.revision)}"]
     if asked.until_settled and ended == exits.OK:
-        floors = "; ".join(
-            f"floor '{one['name']}' {one['met']:,}/{one['titles']:,} met" for one in shown["floors"]
-        )
+        floors = "; ".join(floors_told(shown["floors"]))
         return ["settled: everything is as declared" + (f" ({floors})" if floors else "")]
     return ["stopped; transfers under way on hosts go on"]
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import click
 import pytest
 
-from telarchy.cli.plantext import failed_lines, plan_lines
+from telarchy.cli.plantext import failed_lines, floors_told, plan_lines
 from telarchy.core.action import Action
 from telarchy.core.observation import Attempt, HostEvidence, Observation, Progress, Running
 from telarchy.core.plan import Decision, Hold, Plan, Step
@@ -135,3 +135,11 @@ def test_what_was_tried_in_vain_is_told_with_its_last_failure():
     seen = Observation(attempts={step.action.id: Attempt(2, "RsyncMissing", "attic has no rsync", NOW + 5)})
     shown = snapshot(Plan(steps=(step, Step(Place(host="attic", title="b", bytes=10)))), seen, at=NOW)
     assert failed_lines(shown) == [f"failed 2 times: {step.action}: attic has no rsync"]
+
+
+def test_of_many_floors_the_short_ones_are_told_first_and_the_rest_counted():
+    floors = [{"name": f"f{n}", "met": 1, "titles": 1} for n in range(500)]
+    assert floors_told(floors)[-1] == "494 more floors, all met"
+    floors[300]["titles"] = 2
+    assert floors_told(floors)[0] == "floor 'f300' 1/2 met"
+    assert floors_told(floors[:6])[-1] == "floor 'f5' 1/1 met"
