@@ -256,7 +256,8 @@ def _brake_mass_change(
 ) -> None:
     volumes = [volume for volume in custody.volumes.values() if volume.host == host]
     titles = sum(len(census.catalogue.holdings.get(volume.key, ())) for volume in volumes)
-    limit = mass_change_limit(terms, titles)
+    gone = sum(volume.removed for volume in volumes)
+    limit = mass_change_limit(terms, titles + gone)  # a share of what the host had, not of what is left
     removals = [step for step in steps if step.action.removes]
     free = [step for step in removals if step.action.id in seen.approved or step.action.id in seen.running]
     asked = [step for step in removals if step not in free]
@@ -264,7 +265,6 @@ def _brake_mass_change(
     up.steps += [up.gate(seen, now, step.action, step) for step in free]
     if not asked:
         return
-    gone = sum(volume.removed for volume in volumes)
     if len(asked) + gone <= limit:
         up.steps += [up.gate(seen, now, step.action, step) for step in asked]
         return

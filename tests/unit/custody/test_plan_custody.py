@@ -276,6 +276,15 @@ def test_copies_of_one_title_are_trimmed_one_after_the_other() -> None:
     }
 
 
+def test_the_share_that_may_go_is_one_of_what_the_host_had() -> None:
+    brakes = {"maxChangeTitles": 1000, "maxChangePercent": 100}
+    of = seen(fleet(brakes=brakes), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
+    for name in ("a", "b", "c"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 60), at=NOW - 30 * 86400)
+        of.set_volume(name, removed=22)
+    assert [step.decision for step in plan(of).steps] == [Decision.START]
+
+
 def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
     of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
     for name in ("a", "b", "c"):
