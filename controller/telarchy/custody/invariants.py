@@ -311,9 +311,9 @@ def mass_changes_wait(look: Look) -> Iterator[str]:
     for host, count in sorted(unasked.items()):
         volumes = [one for one in look.custody.volumes.values() if one.host == host]
         holdings = look.custody.catalogue.holdings
-        titles = sum(len(holdings[one.key]) for one in volumes if one.key in holdings)
-        limit = max(1, min(brakes.max_change_titles, titles * brakes.max_change_percent // 100))
         gone = sum(one.removed for one in volumes)
+        had = gone + sum(len(holdings[one.key]) for one in volumes if one.key in holdings)
+        limit = max(1, min(brakes.max_change_titles, had * brakes.max_change_percent // 100))
         if count + gone > limit:
             yield f"{count} titles would leave {host} unasked, after {gone} within the day; the limit is {limit}"
 
