@@ -45,3 +45,14 @@ def listing(names: list[str] | tuple[str, ...], most: int = 5) -> str:
     """`a, b and 3 more`."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def printable(name: str) -> str:
+    """A name that JSON, YAML and a terminal can carry: bytes that are no UTF-8 and control characters escaped."""
+    raw = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in raw)
+
+
+def quoted(name: str) -> str:
+    """`'tv/Show/Season 01'`: a name in a sentence, spelled as everywhere else."""
+    return f"'{printable(name)}'"

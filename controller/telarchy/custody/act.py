@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from telarchy.core.action import Action
 from telarchy.core.capability import Report
-from telarchy.core.words import rfc3339
+from telarchy.core.words import quoted, rfc3339
 from telarchy.custody import shell
 from telarchy.custody.actions import (
     AdoptVolume,
@@ -102,7 +102,7 @@ def forget(bench: Workbench, action: Forget) -> None:
     """Strike a title off the record. Raises SafetyRefusal if some volume holds it after all."""
     holders = [key for key in bench.volumes if bench.catalogue.manifest(key, action.title)]
     if holders:
-        raise SafetyRefusal("last-copy", f"{action.title!r} is on {holders[0]} after all")
+        raise SafetyRefusal("last-copy", f"{quoted(action.title)} is on {holders[0]} after all")
     bench.catalogue.forget(action.title)
     bench.save()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from telarchy.core.action import Action
-from telarchy.core.words import format_bytes
+from telarchy.core.words import format_bytes, quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Copy(VolumeAction):
         return (self.title, self.volume, self.fingerprint)
 
     def __str__(self) -> str:
-        what = f"the missing files of {self.title!r}" if self.partial else repr(self.title)
+        what = f"the missing files of {quoted(self.title)}" if self.partial else quoted(self.title)
         return f"copy {what} ({format_bytes(self.bytes)}) from {self.source_host} to {self.host}"
 
 
@@ -77,7 +77,7 @@ class Verify(VolumeAction):
         return (self.title, self.volume)
 
     def __str__(self) -> str:
-        return f"verify {self.title!r} ({format_bytes(self.bytes)}) on {self.host}"
+        return f"verify {quoted(self.title)} ({format_bytes(self.bytes)}) on {self.host}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Quarantine(VolumeAction):
         return (self.title, self.volume, *self.paths)
 
     def __str__(self) -> str:
-        return f"quarantine {len(self.paths)} damaged file(s) of {self.title!r} on {self.host}"
+        return f"quarantine {len(self.paths)} damaged file(s) of {quoted(self.title)} on {self.host}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ class Trim(VolumeAction):
         return (self.title, self.volume, self.fingerprint)
 
     def __str__(self) -> str:
-        return f"move the surplus copy of {self.title!r} on {self.host} to its trash ({format_bytes(self.bytes)})"
+        return f"move the surplus copy of {quoted(self.title)} on {self.host} to its trash ({format_bytes(self.bytes)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,4 +161,4 @@ class Forget(Action):
         return (self.title,)
 
     def __str__(self) -> str:
-        return f"forget {self.title!r}, which no host has any more"
+        return f"forget {quoted(self.title)}, which no host has any more"

@@ -17,6 +17,7 @@ from dataclasses import replace
 
 from telarchy.core.capability import Report
 from telarchy.core.observation import Progress
+from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import Copy
 from telarchy.custody.digests import Reading, dotted, in_title, judge, read_now
@@ -74,7 +75,7 @@ def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
     """The source's files with what is recorded of them, if they are still those that the plan was made with."""
     if not there.whole:
         raise ActionFailed(
-            f"parts of {action.title!r} on {action.source_host} cannot be read: check who owns them",
+            f"parts of {quoted(action.title)} on {action.source_host} cannot be read: check who owns them",
             reason="Unreadable",
         )
     before = bench.catalogue.manifest(action.source_volume, action.title)
@@ -82,7 +83,7 @@ def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
     if [(one.path, one.size) for one in before] != [(one.path, one.size) for one in wanted]:
         bench.rescan(action.source_volume)
         raise ActionFailed(
-            f"{action.title!r} on {action.source_host} is not what it was when this was planned",
+            f"{quoted(action.title)} on {action.source_host} is not what it was when this was planned",
             reason="SourceChanged",
         )
     return wanted
@@ -94,21 +95,25 @@ def _missing(action: Copy, wanted: Manifest, here: TitleNow) -> Manifest:
     if here.kind not in ("none", there_kind):
         raise SafetyRefusal(
             NEVER_OVERWRITE,
-            f"{action.title!r} is a {there_kind} on {action.source_host}, and on {action.host} a {here.kind}",
+            f"{quoted(action.title)} is a {there_kind} on {action.source_host}, and on {action.host} a {here.kind}",
         )
     if not here.whole:
-        raise ActionFailed(f"parts of {action.title!r} on {action.host} cannot be read", reason="Unreadable")
+        raise ActionFailed(
+            f"parts of {quoted(action.title)} on {action.host} cannot be read", reason="Unreadable"
+        )
     for one in wanted:
         size = here.listing.files.get(one.path, (one.size, 0))[0]
         if size != one.size:
             raise SafetyRefusal(
                 NEVER_OVERWRITE,
-                f"{in_title(action.title, one.path)!r} has {size} bytes on {action.host} and {one.size} on "
+                f"{quoted(in_title(action.title, one.path))} has {size} bytes on {action.host} and {one.size} on "
                 f"{action.source_host}; nothing is overwritten",
             )
     missing = tuple(one for one in wanted if one.path not in here.listing.files)
     if any(one.damaged for one in missing):
-        raise ActionFailed(f"{action.title!r} is damaged on {action.source_host}", reason="SourceDamaged")
+        raise ActionFailed(
+            f"{quoted(action.title)} is damaged on {action.source_host}", reason="SourceDamaged"
+        )
     return missing
 
 
@@ -180,7 +185,8 @@ async def _held_still(bench: Workbench, action: Copy, source: Place, missing: Ma
     if now.whole and any(now.listing.files.get(one.path) != (one.size, one.mtime_ns) for one in missing):
         bench.rescan(action.source_volume)
         raise ActionFailed(
-            f"{action.title!r} on {action.source_host} changed while it was copied", reason="SourceChanged"
+            f"{quoted(action.title)} on {action.source_host} changed while it was copied",
+            reason="SourceChanged",
         )
 
 
@@ -208,14 +214,14 @@ async def _source_digests(bench: Workbench, action: Copy, source: Place, missing
     lacking = [one.path for one in unread if one.path not in verdict.good]
     if verdict.damaged:
         raise ActionFailed(
-            f"{in_title(action.title, min(verdict.damaged))!r} on {source.host} is not what it was when it was "
+            f"{quoted(in_title(action.title, min(verdict.damaged)))} on {source.host} is not what it was when it was "
             "recorded",
             reason="SourceDamaged",
         )
     if lacking:
         bench.rescan(action.source_volume)
         raise ActionFailed(
-            f"{in_title(action.title, lacking[0])!r} on {source.host} changed while it was copied",
+            f"{quoted(in_title(action.title, lacking[0]))} on {source.host} changed while it was copied",
             reason="SourceChanged",
         )
     return known | verdict.good
@@ -247,11 +253,11 @@ async def _suspect(
     name = in_title(action.title, wrong[0])
     if verdict.damaged:
         raise ActionFailed(
-            f"{name!r} on {source.host} is not what it was when it was recorded", reason="SourceDamaged"
+            f"{quoted(name)} on {source.host} is not what it was when it was recorded", reason="SourceDamaged"
         )
     raise ActionFailed(
-        f"{len(wrong)} file(s) of {action.title!r} arrived on {action.host} otherwise than {source.host} has them "
-        f"({name!r} for one); nothing was committed, and they come again",
+        f"{len(wrong)} file(s) of {quoted(action.title)} arrived on {action.host} otherwise than {source.host} "
+        f"has them ({quoted(name)} for one); nothing was committed, and they come again",
         reason="DigestMismatch",
     )
 
@@ -308,7 +314,7 @@ def _record(
     if any(sizes.get(one.path) != one.size for one in missing):
         bench.rescan(action.volume)
         raise ActionFailed(
-            f"{action.title!r} on {action.host} changed while it was committed", reason="Changed"
+            f"{quoted(action.title)} on {action.host} changed while it was committed", reason="Changed"
         )
     now = bench.clock.now()
     bench.note_title(action.volume, action.title, committed.manifest)
@@ -333,7 +339,8 @@ async def _take_note(
     if verdict.changed or differing:
         name = in_title(action.title, min([*verdict.changed, *differing]))
         raise ActionFailed(
-            f"{name!r} is on {action.host} already and differs from {source.host}", reason="ContentsDiffer"
+            f"{quoted(name)} is on {action.host} already and differs from {source.host}",
+            reason="ContentsDiffer",
         )
 
 

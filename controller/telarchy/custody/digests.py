@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.manifest import Manifest
 from telarchy.errors import ActionFailed
@@ -137,6 +138,6 @@ def require_all(title: str, verdict: Verdict, where: str) -> None:
     if verdict.changed:
         first = sorted(verdict.changed)[0] or title
         raise ActionFailed(
-            f"{where}: {first!r} changed while it was read ({len(verdict.changed)} file(s) of {title!r})",
+            f"{where}: {quoted(first)} changed while it was read ({len(verdict.changed)} file(s) of {quoted(title)})",
             reason="Changed",
         )

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
-from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
+from telarchy.core.words import format_bytes, format_span, listing, plural, printable, quoted, rfc3339
 from telarchy.core.world import World
 from telarchy.custody.custodians import custodians_of
+from telarchy.custody.names import TitleNames
 from telarchy.custody.plan import CensusMemo, Deliberation, deliberate
-from telarchy.custody.status import COUNTED, explain_title, in_words, printable
+from telarchy.custody.status import COUNTED, explain_title, in_words
 from telarchy.custody.weighing import Holder, TitleState, Weight, view_of, weigh
 from telarchy.errors import ConfigError
 from telarchy.resources.duties import assign_duties
@@ -48,10 +49,13 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
     name = name.strip("/")
     catalogue = done.census.catalogue
     title = catalogue.names.find(name)
+    if title is None:
+        title = _as_printed(catalogue.names, name)
     if title is None or not catalogue.names.mark_sets:
         raise ConfigError(_unknown_title(done, name))
     standings = dict(done.census.inputs[0][1]) if done.census.inputs else {}
     view = view_of(catalogue, title, standings)
+    name = catalogue.names.name(title)
     yield f"{printable(name)}: {format_bytes(view.bytes)} in {plural(view.files, 'file')}"
     step = next((one for one in done.steps if getattr(one.action, "title", None) == name), None)
     found = False
@@ -79,6 +83,13 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
             yield f"  {in_words(done, view.conflict)}"
     if not found:
         yield "no floor selects it; its copies stay as they are"
+
+
+def _as_printed(names: TitleNames, typed: str) -> int | None:
+    """The title whose name is printed as it was typed: what no terminal can show is pasted as it was shown."""
+    if "\\" not in typed:
+        return None
+    return next((number for number in range(len(names)) if printable(names.name(number)) == typed), None)
 
 
 def _unknown_title(done: Deliberation, name: str) -> str:
@@ -123,7 +134,7 @@ def _host(done: Deliberation, world: World, seen: Observation, name: str, now: f
     host = done.terms.hosts.get(name)
     if host is None:
         raise ConfigError(
-            f"no host {name!r} is declared (declared: {listing(sorted(done.terms.hosts), 10) or 'none'})"
+            f"no host {quoted(name)} is declared (declared: {listing(sorted(done.terms.hosts), 10) or 'none'})"
         )
     evidence = seen.hosts.get(name)
     said = f": {evidence.message}" if evidence is not None and evidence.message else ""
@@ -189,7 +200,7 @@ def _floor(done: Deliberation, name: str, now: float) -> Iterator[str]:
                 yield f"  held: {hold.reason}; {hold.summary}: telarchy approve {hold.hash}"
         return
     known = listing([count.terms.ref.name for count in done.census.floors], 10)
-    raise ConfigError(f"no floor {name!r} is declared (declared: {known or 'none'})")
+    raise ConfigError(f"no floor {quoted(name)} is declared (declared: {known or 'none'})")
 
 
 def _step_line(step: Step) -> str:

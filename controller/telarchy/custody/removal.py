@@ -13,6 +13,7 @@ from contextlib import suppress
 from telarchy.core.action import stable_id
 from telarchy.core.capability import Report
 from telarchy.core.observation import Progress
+from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import ExpireTrash, Quarantine, Trim
 from telarchy.custody.digests import in_title, judge, read_now, require_all
@@ -63,7 +64,9 @@ async def trim(bench: Workbench, action: Trim, report: Report) -> None:
         # A lease on the victim makes it nobody else's keeper: two removals cannot count on each other.
         leaving = _whole(await _lease(victim, writer, action.title, leased), victim.host, action.title)
         if fingerprint(leaving) != action.fingerprint:
-            raise SafetyRefusal(LAST_COPY, f"{action.title!r} on {victim.host} is not what was planned with")
+            raise SafetyRefusal(
+                LAST_COPY, f"{quoted(action.title)} on {victim.host} is not what was planned with"
+            )
         proof = FloorProof(
             victim=action.volume,
             victim_domain=bench.domain(victim.host),
@@ -104,7 +107,7 @@ async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -
 
 def _whole(seen: TitleNow, host: str, title: str) -> Manifest:
     if not seen.whole or seen.kind not in ("file", "folder"):
-        raise SafetyRefusal(LAST_COPY, f"{title!r} on {host} cannot be seen as a whole")
+        raise SafetyRefusal(LAST_COPY, f"{quoted(title)} on {host} cannot be seen as a whole")
     return seen.manifest
 
 
@@ -172,7 +175,8 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
     lost = [path for path in bad if path not in good]
     if lost:
         raise SafetyRefusal(
-            LAST_COPY, f"no keeper has a good {in_title(action.title, lost[0])!r}; the damaged one stays"
+            LAST_COPY,
+            f"no keeper has a good {quoted(in_title(action.title, lost[0]))}; the damaged one stays",
         )
     if bad:
         report(Progress("moving", 0, action.bytes))
@@ -263,5 +267,5 @@ async def _still_somewhere(bench: Workbench, title: str, entry: str) -> None:
             if now.kind in ("file", "folder") and now.manifest:
                 return
     raise SafetyRefusal(
-        LAST_COPY, f"{entry} may hold the last copy of {title!r}: no host shows another one now"
+        LAST_COPY, f"{entry} may hold the last copy of {quoted(title)}: no host shows another one now"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
-from telarchy.core.words import format_bytes, format_span, listing, plural, rfc3339
+from telarchy.core.words import format_bytes, format_span, listing, plural, printable, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
 from telarchy.custody.evidence import VolumeSeen, VolumeState
@@ -279,12 +279,6 @@ def in_words(done: Deliberation, text: str) -> str:
     for key, volume in done.custody.volumes.items():
         text = text.replace(key, f"{volume.host}/{volume.root}")
     return text
-
-
-def printable(name: str) -> str:
-    """A name that JSON, YAML and a terminal can carry: bytes that are no UTF-8 and control characters escaped."""
-    raw = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in raw)
 
 
 # --- hosts and the fleet -----------------------------------------------------------------------------------------

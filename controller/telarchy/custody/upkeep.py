@@ -14,7 +14,7 @@ from telarchy.core.action import Action
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Hold, Step
-from telarchy.core.words import plural
+from telarchy.core.words import plural, quoted
 from telarchy.custody.actions import AdoptVolume, CancelJob, ExpireTrash, Forget, Verify
 from telarchy.custody.catalogue import Holdings
 from telarchy.custody.census import Census
@@ -246,7 +246,7 @@ def plan_forgetting(up: Upkeep, seen: Observation, census: Census, not_now: str)
     if held:
         up.holds.append(
             Hold(
-                f"no declared host has {plural(len(held), 'title')} any more ({held[0].title!r}…)",
+                f"no declared host has {plural(len(held), 'title')} any more ({quoted(held[0].title)}…)",
                 f"approve to forget {plural(len(held), 'title')}; put the files back to keep them",
                 tuple(action.id for action in held),
             )

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from telarchy.core.capability import Report
 from telarchy.core.observation import Progress
+from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import Verify
 from telarchy.custody.digests import (
@@ -45,7 +46,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
     now = await survey(place, action.title)
     recorded = bench.note_title(action.volume, action.title, now.manifest)
     if now.kind == "none":
-        raise ActionFailed(f"{action.title!r} is no longer on {place.host}", reason="Changed")
+        raise ActionFailed(f"{quoted(action.title)} is no longer on {place.host}", reason="Changed")
     folder = jobs.job_folder(place.path, action.id)
     begun, readings, running = await _left_over(bench, place, action, recorded)
     record(bench, action.volume, action.title, judge(action.title, recorded, readings), begun)

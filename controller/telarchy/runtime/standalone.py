@@ -155,6 +155,8 @@ def wanting(revision: Revision) -> str:
         first = next(iter(sorted(revision.stalled)))
         problems = revision.stalled[first]
         return f"{first} cannot be used as written: {problems[0] if problems else 'its manifest is broken'}"
+    if not revision.resources:
+        return "nothing is declared: no manifest of a fleet was found there"
     return ""
 
 

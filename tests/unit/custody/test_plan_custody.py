@@ -1,6 +1,7 @@
 """What custody decides, case by case: the story of the README told to the planner."""
 
 from telarchy.core.plan import Decision, Plan
+from telarchy.custody.explain import why
 from telarchy.custody.plan import plan_custody
 from telarchy.resources.meta import Ref
 from tests.world import GIB, NOW, JobSeen, Seen, VolumeState, files, fleet, floor, host, seen
@@ -384,3 +385,14 @@ def test_a_job_left_behind_by_a_dead_controller_takes_no_slot_and_is_tidied_away
         ("Copy", Decision.START),
         ("CancelJob", Decision.START),
     }
+
+
+def test_a_name_that_no_terminal_can_show_is_found_as_it_is_shown() -> None:
+    of = three()
+    of.put("attic", "films/new\nline\udcff", files(GIB))
+    made = plan(of)
+    shown = status(made)["worst"][0]["title"]
+    assert shown == "films/new\\nline\\xff"
+    assert f"'{shown}'" in str(made.steps[0].action)
+    lines_told = why("title", shown, of.world, of.observation(), NOW)
+    assert lines_told[0].startswith(shown)

@@ -247,3 +247,11 @@ async def test_settled_means_that_what_left_has_left(tmp_path, folder):
             assert await run(running, asked) == Ended.SETTLED
             assert len(running.store.objects.all("source")) == kept
         (folder / "floor.yaml").unlink(missing_ok=True)
+
+
+async def test_an_empty_folder_is_not_a_fleet_that_is_as_declared(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    asked = options(tmp_path, empty, until_settled=True, timeout=10.0)
+    async with controller(asked, rooms=Toys().rooms()) as running:
+        assert await run(running, asked) == Ended.FAILED
