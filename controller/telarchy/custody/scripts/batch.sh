@@ -127,8 +127,11 @@ digest() { # files…
     } | woven "$@"
 }
 
-# pause: a tenth of a second where sleep knows fractions.
-pause() { sleep 0.1 2>/dev/null || sleep 1; }
+# pause DONE: a tenth of a second where sleep knows fractions. Whoever waits ends when the job's folder is gone.
+pause() {
+    [ -d "${1%/*}" ] || exit 255
+    sleep 0.1 2>/dev/null || sleep 1
+}
 
 if [ "$1" = tools ]; then
     printf '%s %s' "$TELARCHY_STAT" "$TELARCHY_SHA"
@@ -153,7 +156,7 @@ arrive)
     for file; do
         # shellcheck disable=SC3013 # every sh that is in use has -nt
         until [ -e "$done" ] || { [ -e "$file" ] && [ "$begun" -nt "$file" ]; }; do
-            pause
+            pause "$done"
         done
     done
     digest "$@"
@@ -161,7 +164,7 @@ arrive)
 stream)
     writer=$1 done=$2 size=$3 file=$4
     until [ -e "$done" ] || [ -e "$file" ]; do
-        pause
+        pause "$done"
     done
     sum=
     if [ ! -e "$done" ]; then
@@ -174,7 +177,7 @@ stream)
         printf '%s\n' "$seen" "$sum" "$seen" | woven "$file"
     else
         until [ -e "$done" ]; do
-            pause
+            pause "$done"
         done
         digest "$file"
     fi
