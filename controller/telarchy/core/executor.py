@@ -22,6 +22,7 @@ from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal, Telarc
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 64 * 60.0
+PROGRESS_SECONDS = 1.0  # statuses tell of progress at most this often
 
 Outcome = tuple[str, str, str]  # outcome (Done | Failed | Refused | Cancelled), reason, message
 
@@ -55,6 +56,7 @@ class Executor:
         self.running: dict[str, Running] = {}
         self.attempts: dict[str, Attempt] = {}
         self.on_progress: Callable[[], None] = lambda: None
+        self._telling: asyncio.TimerHandle | None = None
 
     def apply(self, plan: Plan, *, only_of: frozenset[str] | None = None) -> None:
         """Bring the tasks in line with the plan. `only_of`: leave the tasks of other capabilities as they are."""
@@ -82,6 +84,8 @@ class Executor:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
+        if self._telling is not None:
+            self._telling.cancel()
 
     async def _run(self, step: Step) -> None:
         action, started, trace = step.action, time.monotonic(), ""
@@ -133,6 +137,20 @@ class Executor:
         self.attempts[action.id] = Attempt(count, reason, message, not_before)
 
     def _report(self, action: Action, progress: Progress) -> None:
-        if action.id in self.running:
-            self.running[action.id] = Running(action, progress)
-            self.on_progress()
+        if action.id not in self.running:
+            return
+        before = self.running[action.id].progress
+        self.running[action.id] = Running(action, progress)
+        self.on_progress()
+        if _shown(before) != _shown(progress) and self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(PROGRESS_SECONDS, self._tell)
+
+    def _tell(self) -> None:
+        """Have statuses written again: how far running work is stands in them."""
+        self._telling = None
+        self._changed()
+
+
+def _shown(progress: Progress) -> tuple[str, int]:
+    """What a status makes of it: the phase, and tenths."""
+    return progress.phase, progress.bytes * 10 // progress.total if progress.total else 0

@@ -12,6 +12,7 @@ import pytest
 
 from telarchy.core.action import Action
 from telarchy.core.loop import Debounce, Reconciler
+from telarchy.core.observation import Progress
 from telarchy.core.plan import Decision, Plan, Step
 from telarchy.core.world import World
 from telarchy.errors import ActionFailed, SafetyRefusal
@@ -322,3 +323,30 @@ async def test_stopping_leaves_jobs_to_the_next_controller() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert room.ended == ["w left"]
+
+
+async def test_how_far_work_is_gets_into_statuses_without_other_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telarchy.core.executor.PROGRESS_SECONDS", 0.05)
+    told = asyncio.Event()
+    room = Room(wanted=["w"])
+    loop, _ = loop_of(room)
+
+    async def act(action: Action, report: Callable[[Progress], None]) -> None:
+        for done in range(1000):
+            report(Progress("transferring", done, 100_000))
+            await asyncio.sleep(0)
+        report(Progress("transferring", 50_000, 100_000))
+        told.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(room, "act", act)
+    running = asyncio.create_task(loop.run())
+    await told.wait()
+    await asyncio.sleep(0.2)
+    seen = [one.progress.bytes for one in loop.observation().running.values()]
+    assert seen == [50_000]
+    assert 2 <= room.plans <= 4, (
+        "one round for a start, one for the step in progress; none for what no status shows"
+    )
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
