@@ -1,0 +1,1 @@
+"""Streaming: live streams, from the publisher to what viewers get."""

@@ -1,0 +1,195 @@
+"""What is seen of streams and endpoints, as values. Times are seconds since the epoch on the controller's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ServiceState(StrEnum):
+    """How a supervised process stands."""
+
+    RUNNING = "Running"
+    WAITING = "Waiting"  # what it waits for is not there (no publisher)
+    BACK_OFF = "BackOff"  # it ended; the next start is a matter of seconds
+    STOPPED = "Stopped"  # its supervisor is not there
+
+
+@dataclass(frozen=True)
+class ServiceSeen:
+    """A service on a host.
+
+    digest, start_digest:  of the `core.service.Service` that was put there
+    starts:                how often the process was started since it was put there
+    since:                 when the process (Running) or the present state began; 0.0 when not known
+    code:                  the last exit status of the process
+    complaint:             the last line that it wrote to stderr, for a person
+    """
+
+    name: str
+    state: ServiceState
+    digest: str = ""
+    start_digest: str = ""
+    starts: int = 0
+    since: float = 0.0
+    code: int | None = None
+    complaint: str = ""
+
+
+@dataclass(frozen=True)
+class PlaylistSeen:
+    """A media playlist as a viewer gets it now.
+
+    first, last:  media sequence numbers listed
+    target:       its target duration, seconds
+    edge:         when the last listed segment ends by its EXT-X-PROGRAM-DATE-TIME; None without one
+    changed:      when it was last seen to change
+    problems:     rules of RFC 8216 that it breaks, by itself or against the one before
+    """
+
+    rendition: str
+    first: int
+    last: int
+    target: float
+    edge: float | None
+    changed: float
+    discontinuities: int = 0
+    ended: bool = False
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InputSeen:
+    """What comes in. `bitrate` in bits per second."""
+
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    frame_rate: float = 0.0
+    bitrate: int = 0
+
+
+@dataclass(frozen=True)
+class StreamSeen:
+    """A stream on an endpoint.
+
+    generation:   the one that plays now; "" when none does
+    generations:  all that lie in the spool
+    playlists:    by rendition, of `generation`
+    publisher:    name of the StreamKey with which somebody publishes; "" when nobody does; None where that is unknown
+    speed:        of the encoder, 1.0 is real time; None while not known
+    viewers:      distinct ones that fetched a media playlist within three target durations
+    egress:       bits per second
+    hits, misses: of the cache, since the report before
+    failures:     upstream answers of the chosen source that failed, since the report before
+    size:         bytes in the spool
+    """
+
+    stream: str
+    generation: str = ""
+    generations: tuple[str, ...] = ()
+    playlists: Mapping[str, PlaylistSeen] = field(default_factory=dict)
+    publisher: str | None = None
+    incoming: InputSeen | None = None
+    speed: float | None = None
+    slow_since: float | None = None
+    viewers: int = 0
+    egress: int = 0
+    hits: int = 0
+    misses: int = 0
+    failures: int = 0
+    size: int = 0
+
+    @property
+    def age(self) -> float | None:
+        """When its oldest playlist last changed."""
+        return min((one.changed for one in self.playlists.values()), default=None)
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """When a StreamKey was last used and last refused on a host, and why refused."""
+
+    used: float | None = None
+    refused: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class EndpointSeen:
+    """An endpoint on its host, as last reported.
+
+    reported:  when; the plan compares it with now
+    present:   whether anything of it lies on the host
+    writable:  whether its spool can be written to; None while not known
+    keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
+    trouble:   why it cannot be looked at, for a person
+    """
+
+    endpoint: str
+    reported: float
+    present: bool = True
+    services: Mapping[str, ServiceSeen] = field(default_factory=dict)
+    streams: Mapping[str, StreamSeen] = field(default_factory=dict)
+    keys: Mapping[str, KeyUse] = field(default_factory=dict)
+    keys_digest: str = ""
+    free: int | None = None
+    total: int | None = None
+    writable: bool | None = None
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One run of a stream, from its start to an explicit stop; kept across restarts of everything.
+
+    identity:  what makes a new one necessary (digest of renditions, segments, audio)
+    live:      when the first playable playlist was seen
+    ended:     when it was stopped
+    failed:    why its session could not be created; ""
+    """
+
+    id: str
+    stream: str
+    sequence: int
+    identity: str
+    started: float
+    live: float | None = None
+    ended: float | None = None
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which source an edge takes: since when, and since when a better one has been healthy without a break."""
+
+    source: str
+    since: float
+    better: str = ""
+    better_since: float | None = None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What was put on a host for an endpoint, and is to be removed when that is no longer declared."""
+
+    endpoint: str
+    host: str
+    base: str
+
+
+@dataclass(frozen=True)
+class StreamingSeen:
+    """The section of an Observation that is about streams.
+
+    generations:  the latest one of each stream
+    choices:      by edge
+    marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
+    """
+
+    endpoints: Mapping[str, EndpointSeen] = field(default_factory=dict)
+    generations: Mapping[str, Generation] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    deployed: Mapping[str, Deployed] = field(default_factory=dict)
+    marks: Mapping[str, str | None] = field(default_factory=dict)
