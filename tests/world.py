@@ -146,6 +146,23 @@ def seen(*resources: Resource, free: int = 1000 * GIB, total: int = 2000 * GIB) 
     return found
 
 
+def stock(of: Seen, titles: int = 7) -> None:
+    """Titles for every floor, each of them once, on one host or another."""
+    holders = sorted(
+        (one for one in of.resources if isinstance(one, Host) and one.spec.media_roots),
+        key=lambda one: one.name,
+    )
+    for floor in sorted(
+        (one for one in of.resources if isinstance(one, CustodyFloor)), key=lambda one: one.name
+    ):
+        for pattern in floor.spec.select.paths:
+            for number in range(titles):
+                holder = holders[number % len(holders)]
+                root = holder.spec.media_roots[number % len(holder.spec.media_roots)].name
+                title = pattern.replace("*", f"Title {number}")
+                of.put(holder.name, title, files(GIB, 2 * GIB, read_at=NOW), root=root)
+
+
 __all__ = [
     "GIB",
     "NOW",
@@ -158,4 +175,5 @@ __all__ = [
     "floor",
     "host",
     "seen",
+    "stock",
 ]

@@ -76,7 +76,8 @@ class Running:
 
 @dataclass
 class Operators:
-    """Starts them. `toys`: with the toy room of `toys.py` instead of the real rooms."""
+    """Starts them. `toys`: with the toy room of `toys.py` instead of the real rooms;
+    `module`: one that brings rooms of its own."""
 
     gate: Gate
     folder: Path
@@ -88,6 +89,7 @@ class Operators:
         identity: str = "op-a",
         *options: str,
         toys: bool = True,
+        module: str = "",
         state: str = "",
         all_namespaces: bool = False,
     ) -> Running:
@@ -97,7 +99,7 @@ class Operators:
         kubeconfig = self.folder / "kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(kubeconfig_for(self.gate.url)))
         log, where = self.folder / f"{identity}-{len(self.started)}.log", self.folder / (state or identity)
-        module = ["tests.operator.toys"] if toys else ["telarchy", "operator"]
+        words = [module] if module else ["tests.operator.toys"] if toys else ["telarchy", "operator"]
         chosen = (
             [] if all_namespaces else [word for name in self.namespaces for word in ("--namespace", name)]
         )
@@ -105,7 +107,7 @@ class Operators:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                *module,
+                *words,
                 *chosen,
                 *options,
                 *("--identity", identity, "--kubeconfig", str(kubeconfig), "--state", str(where)),

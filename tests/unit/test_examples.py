@@ -18,7 +18,7 @@ from telarchy.resources.fleet import Fleet
 from telarchy.resources.host import Host
 from telarchy.resources.loader import Loaded, load_paths
 from telarchy.resources.meta import Ref
-from tests.world import GIB, NOW, Seen, files, seen
+from tests.world import GIB, NOW, Seen, files, seen, stock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FLEETS = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
@@ -30,19 +30,8 @@ def loaded(name: str) -> Loaded:
 
 def stocked(name: str) -> Seen:
     """The example's hosts, all up, with titles for every floor: each of them once, on one host or another."""
-    resources = [one.resource for one in loaded(name).resources]
-    of = seen(*resources)
-    holders = sorted(
-        (one for one in resources if isinstance(one, Host) and one.spec.media_roots),
-        key=lambda host: host.name,
-    )
-    for floor in (one for one in resources if isinstance(one, CustodyFloor)):
-        for pattern in floor.spec.select.paths:
-            for number in range(7):
-                title = pattern.replace("*", f"Title {number}")
-                holder = holders[number % len(holders)]
-                root = holder.spec.media_roots[number % len(holder.spec.media_roots)].name
-                of.put(holder.name, title, files(GIB, 2 * GIB, read_at=NOW), root=root)
+    of = seen(*(one.resource for one in loaded(name).resources))
+    stock(of)
     return of
 
 
