@@ -29,7 +29,7 @@ from telarchy.custody.terms import patterns_of
 from telarchy.custody.transfer import Routing
 from telarchy.custody.workbench import Links, Workbench
 from telarchy.custody.working import to_its_end
-from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
+from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal, StoreError
 from telarchy.resources.custodyfloor import CustodyFloor
 from telarchy.resources.fleet import Fleet, FleetSpec
 from telarchy.resources.host import Host
@@ -216,9 +216,13 @@ class Custody:
     # --- the record ------------------------------------------------------------------------------------------
 
     def _save_now(self) -> None:
-        self._store()
-        self._unsaved = False
         self._saved_at = self._clock.now()
+        try:
+            self._store()
+        except StoreError:  # the disk may take it later; the journal, which writes to the same one, tells
+            self._unsaved = True
+        else:
+            self._unsaved = False
 
     def _save_soon(self) -> None:
         self._unsaved = True

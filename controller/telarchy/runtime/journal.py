@@ -82,7 +82,7 @@ class StoreJournal:
             self.trouble = ""
         except (sqlite3.OperationalError, OSError) as error:
             self.trouble = (
-                f"{self._store.folder} cannot be written ({error}); statuses and events are not kept"
+                f"{self._store.folder} cannot be written ({error}); until it can be, nothing new is kept"
             )
 
 

@@ -11,6 +11,7 @@ import json
 import sqlite3
 import time
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from telarchy.custody.manifest import Manifest, decode, encode
 from telarchy.custody.names import CHUNK, TitleNames
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import StoreError
+from telarchy.store.database import is_damage, telling
 
 FILE = "catalogue.sqlite"
 SCHEMA_VERSION = 1
@@ -52,8 +54,9 @@ class CatalogueFile:
         try:
             self._connection = self._connect()
         except sqlite3.DatabaseError as trouble:
-            if read_only:
-                raise StoreError(f"{path} cannot be read: {trouble}") from trouble
+            if read_only or not is_damage(trouble):  # a full disk is no reason to give digests up
+                with telling(path):
+                    raise
             aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
             path.replace(aside)
             self.lost = (
@@ -110,9 +113,22 @@ class CatalogueFile:
         )
 
     def save(self, catalogue: Catalogue) -> None:
-        """Write what changed since the last save, in one transaction."""
+        """Write what changed since the last save, in one transaction. Raises StoreError: then nothing was, and the
+        next save writes it all."""
         if self.read_only:
             return
+        dirty_from, unsaved = catalogue.names.dirty_from, set(catalogue.unsaved)
+        try:
+            with telling(self.path):
+                self._save(catalogue)
+        except StoreError:
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+            catalogue.names.dirty_from = min(dirty_from, catalogue.names.dirty_from)
+            catalogue.unsaved |= unsaved
+            raise
+
+    def _save(self, catalogue: Catalogue) -> None:
         names = catalogue.names
         first = names.dirty_from // CHUNK if names.dirty_from < len(names) else len(names)
         for index in range(first, -(-len(names) // CHUNK)):
@@ -162,9 +178,10 @@ class ManifestTable:
         return decode(row[0]) if row else ()
 
     def put(self, volume: str, title: int, manifest: Manifest) -> None:
-        self._connection.execute(
-            "INSERT OR REPLACE INTO manifest VALUES (?, ?, ?)", (volume, title, encode(manifest))
-        )
+        with suppress(sqlite3.OperationalError):  # a full disk: what is not recorded is read again
+            self._connection.execute(
+                "INSERT OR REPLACE INTO manifest VALUES (?, ?, ?)", (volume, title, encode(manifest))
+            )
 
     def drop(self, volume: str, title: int) -> None:
         self._connection.execute("DELETE FROM manifest WHERE volume = ? AND title = ?", (volume, title))

@@ -122,7 +122,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
         connection.rollback()
     except sqlite3.DatabaseError as error:
         _close(connection)
-        if _is_damage(error):
+        if is_damage(error):
             raise _Damaged(str(error)) from error
         raise
     except (_Damaged, StoreError):
@@ -146,7 +146,7 @@ def _open_to_read(path: Path) -> Opened:
         shadow_tables(connection)
     except sqlite3.DatabaseError as error:
         _close(connection)
-        if _is_damage(error):
+        if is_damage(error):
             return Opened(_empty(), f"the store {path} is damaged ({error}); nothing was read from it")
         raise
     except _Damaged as damage:
@@ -230,7 +230,7 @@ def _too_new(connection: sqlite3.Connection, path: Path, version: int) -> str:
     )
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file itself is bad, as opposed to the disk, a lock or our own mistake."""
     return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 

@@ -1,0 +1,77 @@
+"""A disk under the store that takes nothing: nothing that was recorded is given up, and it is written later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.lab.command import command
+
+from telarchy.custody.catalogue import Catalogue
+from telarchy.errors import StoreError
+from telarchy.store import Store
+from telarchy.store.catalogue import FILE, CatalogueFile
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of 600 kB."""
+    try:
+        command("mount", "-t", "tmpfs", "-o", "size=600k", "none", str(tmp_path))
+    except Exception as refusal:  # noqa: BLE001 - not root
+        pytest.skip(f"no small disk to be had: {refusal}")
+    yield tmp_path
+    command("umount", "-l", str(tmp_path))
+
+
+def fill(folder: Path) -> Path:
+    filler = folder / "fill"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * 1024):
+                pass
+        except OSError:
+            pass
+    return filler
+
+
+def test_what_cannot_be_written_is_remembered_and_written_later(small: Path) -> None:
+    with Store.open(small) as store:
+        store.memory.put("before", 1)
+        filler = fill(small)
+        value = "x" * 100_000
+        assert store.memory.put("lease", value)
+        assert not store.memory.put("lease", value)
+        assert store.memory.get("lease") == value
+        assert set(store.memory.under("")) >= {"before", "lease"}
+        store.memory.forget("before")
+        assert store.memory.get("before") is None
+        filler.unlink()
+        store.memory.put("after", 2)
+    with Store.open(small) as store:
+        assert store.memory.get("lease") == value
+        assert store.memory.get("before") is None
+
+
+def test_a_full_disk_is_no_damage_to_the_catalogue(small: Path) -> None:
+    file = CatalogueFile(small / FILE)
+    catalogue = file.load()
+    filler = fill(small)
+    catalogue.names.forgotten.update(f"films/{index:040d}" for index in range(1000))
+    with pytest.raises(StoreError, match="is full: make room"):
+        file.save(catalogue)
+    filler.unlink()
+    file.save(catalogue)
+    file.close()
+    again = CatalogueFile(small / FILE)
+    loaded: Catalogue = again.load()
+    assert loaded.names.forgotten == catalogue.names.forgotten
+    again.close()
+
+
+def test_a_catalogue_that_the_disk_has_no_room_to_open_is_left_where_it_is(small: Path) -> None:
+    fill(small)
+    with pytest.raises(StoreError, match="is full: make room"):
+        CatalogueFile(small / FILE)
+    assert not list(small.glob("*.corrupt-*"))
