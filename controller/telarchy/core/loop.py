@@ -229,9 +229,13 @@ class Reconciler:
         statuses, events = finish(self.plan, self.world, self._journal, now)
         self._journal.write_statuses(statuses, now)
         self._journal.record_events(events, now)
-        again = [one.planned(self.plan) for one in self.capabilities.values()]
-        if any(again):
-            self.wake()
+        for name, capability in self.capabilities.items():
+            try:
+                if name in thought and capability.planned(self.plan):
+                    self.wake()
+                self._broken.discard(f"{name}'s memory")
+            except Exception as bug:  # noqa: BLE001 - isolated and told
+                self._at_fault(f"{name}'s memory", bug)
         self._notify()
 
     async def _wait(self) -> None:

@@ -350,3 +350,18 @@ async def test_how_far_work_is_gets_into_statuses_without_other_news(monkeypatch
     )
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_room_that_stumbles_over_its_own_plan_stops_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stumbling, sound = Room(name="glass", wanted=[]), Room(wanted=["w"])
+
+    def planned(plan: Plan) -> bool:
+        raise RuntimeError("it slipped")
+
+    monkeypatch.setattr(stumbling, "planned", planned)
+    loop, journal = loop_of(stumbling, sound)
+    await turn(loop, 2)
+    assert sound.begun == ["w"]
+    assert journal.crashes == ["glass's memory"]
