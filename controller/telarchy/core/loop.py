@@ -21,6 +21,7 @@ from telarchy.core.plan import Decision, Event, Hold, Plan, Step, merge
 from telarchy.core.report import Record, finish
 from telarchy.core.world import World
 from telarchy.errors import ConfigError
+from telarchy.resources.meta import Ref
 
 IDLE_SECONDS = 0.05
 MOST_SECONDS = 0.5
@@ -67,6 +68,7 @@ class Reconciler:
         self.clock = clock or SteadyClock()
         self.world = World(complete=False)
         self.plan = Plan()
+        self.released: frozenset[Ref] = frozenset()  # deleted, and nothing of them is left on hosts
         self.rounds = 0
         self.last_round = 0.0  # seconds since the epoch
         self.observe_only = observe_only
@@ -226,6 +228,7 @@ class Reconciler:
         self.last_round = now = self.clock.now()
         if not self.observe_only:
             self.executor.apply(self.plan, only_of=thought)
+        self.released = self._released(thought)
         statuses, events = finish(self.plan, self.world, self._journal, now)
         self._journal.write_statuses(statuses, now)
         self._journal.record_events(events, now)
@@ -237,6 +240,12 @@ class Reconciler:
             except Exception as bug:  # noqa: BLE001 - isolated and told
                 self._at_fault(f"{name}'s memory", bug)
         self._notify()
+
+    def _released(self, thought: frozenset[str]) -> frozenset[Ref]:
+        """What may be let go of: every room could think about it, and none names it."""
+        if self.observe_only or not self.world.complete or thought != self.capabilities.keys():
+            return frozenset()
+        return frozenset(self.world.departing) - self.plan.lingering.keys()
 
     async def _wait(self) -> None:
         wake_at = self.plan.wake_at
