@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 
-BACK_OFF = (1, 2, 5, 10, 30, 60)  # seconds before the next start, by starts that did not last
+# Seconds before the next start, by starts that did not last. The first is short: viewers hold a few seconds.
+BACK_OFF: tuple[float, ...] = (0.3, 1, 2, 5, 10, 30, 60)
 LASTED_SECONDS = 300  # a run of this length starts the back-off anew
 
 
@@ -49,7 +52,7 @@ class Service:
     wait_for: str = ""
     progress: str = ""
     nice: bool = False
-    back_off: tuple[int, ...] = BACK_OFF
+    back_off: tuple[float, ...] = BACK_OFF
 
     @cached_property
     def digest(self) -> str:
@@ -71,6 +74,74 @@ class Service:
             (name, self.secret_files.get(name) or hashlib.sha256(self.files[name]).hexdigest())
             for name in sorted(names)
         ]
+
+
+class ServiceState(StrEnum):
+    """How a supervised process stands."""
+
+    RUNNING = "Running"
+    WAITING = "Waiting"  # what it waits for is not there (no publisher)
+    BACK_OFF = "BackOff"  # it ended; the next start is a matter of seconds
+    STOPPED = "Stopped"  # its supervisor is not there
+
+
+@dataclass(frozen=True)
+class ServiceSeen:
+    """A service on a host.
+
+    digest, start_digest:  of the `Service` that is in force there; "" while none is
+    starts:                how often the process was started since the service was first put there
+    since:                 when the process (Running) or the present state began; 0.0 when not known
+    code:                  the last exit status of the process
+    complaint:             the last line that it wrote, for a person; without what credentials may stand in
+    """
+
+    name: str
+    state: ServiceState
+    digest: str = ""
+    start_digest: str = ""
+    starts: int = 0
+    since: float = 0.0
+    code: int | None = None
+    complaint: str = ""
+
+
+STATUS_MARK = "service"
+_FIELDS = 9
+_CREDENTIALS = (
+    re.compile(r"(?<=://)[^\s'\"/@]*@"),  # user:password of a URL
+    re.compile(r"(?<=\?)[^\s'\"]*=[^\s'\"]*"),  # its query
+    re.compile(r"(?i)(?<=passphrase=)[^\s&'\"]+"),
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+def seen_service(line: str) -> ServiceSeen | None:
+    """A line of `links/scripts/service-status.sh` as a value; None for one that is about something else or torn."""
+    fields = line.rstrip("\n").split("\t", _FIELDS - 1)
+    if len(fields) != _FIELDS or fields[0] != STATUS_MARK:
+        return None
+    _, name, state, digest, start_digest, starts, since, code, complaint = fields
+    try:
+        return ServiceSeen(
+            name=name,
+            state=ServiceState(state),
+            digest=digest,
+            start_digest=start_digest,
+            starts=int(starts or 0),
+            since=float(since or 0),
+            code=int(code) if code else None,
+            complaint=without_credentials(complaint),
+        )
+    except ValueError:
+        return None
+
+
+def without_credentials(text: str) -> str:
+    """One printable line without what credentials usually stand in: users and queries of URLs, passphrases."""
+    for pattern in _CREDENTIALS:
+        text = pattern.sub("…", text)
+    return _UNPRINTABLE.sub(" ", text).strip()
 
 
 def _digest(parts: object) -> str:

@@ -4,37 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-
-class ServiceState(StrEnum):
-    """How a supervised process stands."""
-
-    RUNNING = "Running"
-    WAITING = "Waiting"  # what it waits for is not there (no publisher)
-    BACK_OFF = "BackOff"  # it ended; the next start is a matter of seconds
-    STOPPED = "Stopped"  # its supervisor is not there
-
-
-@dataclass(frozen=True)
-class ServiceSeen:
-    """A service on a host.
-
-    digest, start_digest:  of the `core.service.Service` that was put there
-    starts:                how often the process was started since it was put there
-    since:                 when the process (Running) or the present state began; 0.0 when not known
-    code:                  the last exit status of the process
-    complaint:             the last line that it wrote to stderr, for a person
-    """
-
-    name: str
-    state: ServiceState
-    digest: str = ""
-    start_digest: str = ""
-    starts: int = 0
-    since: float = 0.0
-    code: int | None = None
-    complaint: str = ""
+from telarchy.core.service import ServiceSeen as ServiceSeen
+from telarchy.core.service import ServiceState as ServiceState
 
 
 @dataclass(frozen=True)
