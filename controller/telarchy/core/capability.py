@@ -21,6 +21,11 @@ class Capability(Protocol):
     action that the plan decided to start; calling it again for an action that already runs on a host attaches
     to that job instead of starting another. Cancelling the task of `act` stops the job on the host, unless
     `detach` was called before: then the job goes on, and the next controller finds it.
+
+    A room whose resources have something on hosts (a service, not titles) undoes it when they leave the world, by
+    comparing hosts with the world: a source that runs alone says no more than that. `Plan.lingering` names what is
+    left, and what may be left where nobody can look. A spec that has `deletionPolicy` (`resources.meta`) says whether
+    to undo at all; as the manifest is gone by then, it is to be noted on the host together with what was put there.
     """
 
     name: str

@@ -79,6 +79,8 @@ class Plan:
     beyond:     (count, bytes) of further actions that stand behind the horizon of this plan
     unsettled:  names of resources that are not as declared, though nothing may be left to do about it now
     wake_at:    the next moment at which time alone may change the plan, seconds since the epoch
+    lingering:  what resources that are not declared any more still have on hosts, or may have (unknown is not
+                absent), as a sentence each. One that departs is let go once no room names it here
     """
 
     steps: tuple[Step, ...] = ()
@@ -88,11 +90,12 @@ class Plan:
     beyond: tuple[int, int] = (0, 0)
     unsettled: tuple[str, ...] = ()
     wake_at: float | None = None
+    lingering: Mapping[Ref, str] = field(default_factory=dict)
 
     @property
     def settled(self) -> bool:
         """Everything declared is so: nothing to do, nothing waits, nothing is lacking."""
-        return not self.steps and self.beyond == (0, 0) and not self.unsettled
+        return not self.steps and self.beyond == (0, 0) and not self.unsettled and not self.lingering
 
 
 def merge(plans: Iterable[Plan]) -> Plan:
@@ -111,7 +114,16 @@ def merge(plans: Iterable[Plan]) -> Plan:
         beyond=(sum(plan.beyond[0] for plan in plans), sum(plan.beyond[1] for plan in plans)),
         unsettled=tuple(name for plan in plans for name in plan.unsettled),
         wake_at=min(moments, default=None),
+        lingering=_joined(plan.lingering for plan in plans),
     )
+
+
+def _joined(parts: Iterable[Mapping[Ref, str]]) -> dict[Ref, str]:
+    found: dict[Ref, list[str]] = {}
+    for part in parts:
+        for ref, sentence in part.items():
+            found.setdefault(ref, []).append(sentence)
+    return {ref: "; ".join(sentences) for ref, sentences in found.items()}
 
 
 def _merge_status(into: dict[str, Any], part: Mapping[str, Any]) -> None:

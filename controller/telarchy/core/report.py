@@ -30,7 +30,12 @@ def finish(plan: Plan, world: World, record: Record, now: float) -> tuple[dict[R
         part = plan.statuses.get(ref)
         if part is not None:
             statuses[ref] = _complete(dict(part), record.status(ref), resource.metadata.generation, now)
+    for ref, resource in world.departing.items():
+        part = _departing(plan.statuses.get(ref) or {}, plan.lingering.get(ref, ""))
+        statuses[ref] = _complete(part, record.status(ref), resource.metadata.generation, now)
     for ref, problems in world.stalled.items():
+        if ref in world.departing:
+            continue
         words = "; ".join(problem.message for problem in problems) or "the manifest is not valid"
         before = record.status(ref)
         generation = (before or {}).get("observedGeneration", 0)
@@ -47,6 +52,15 @@ def finish(plan: Plan, world: World, record: Record, now: float) -> tuple[dict[R
     for ref, status in statuses.items():
         events += _transitions(ref, record.status(ref), status)
     return statuses, events
+
+
+def _departing(part: Mapping[str, Any], left: str) -> Status:
+    """What is said of a deleted resource, in the room's own words where it has any."""
+    conditions = list(part.get("conditions", []))
+    if not any(one["type"] == "Ready" for one in conditions):
+        message = left or "it was deleted, and nothing of it is left on hosts"
+        conditions.append({"type": "Ready", "status": "False", "reason": "Releasing", "message": message})
+    return {**part, "conditions": conditions}
 
 
 def _complete(status: Status, before: Status | None, generation: int, now: float) -> Status:
@@ -69,7 +83,7 @@ def is_calm(ready: Mapping[str, Any]) -> bool:
     return ready["status"] == "True" or ready["reason"] in _UNDER_WAY
 
 
-_UNDER_WAY = frozenset({"Copying", "Observing", "Probing", "Progressing", "Queued", "Waiting"})
+_UNDER_WAY = frozenset({"Copying", "Observing", "Probing", "Progressing", "Queued", "Releasing", "Waiting"})
 
 
 def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event]:

@@ -19,6 +19,9 @@ class World:
     complete:  every kind has been read at least once; until then nothing is removed or stopped
     stalled:   resources that cannot be used as they are, with the problems that say why; they are shown
                and left out of `resources`, so that one bad manifest stops nothing else
+    departing: resources that a person deleted and that are kept (Kubernetes: by a finalizer) until what they have
+               on hosts is undone; not in `resources`. Alone, what is gone from the source is simply gone: rooms
+               compare hosts with `resources` either way, and take this for the names of what they undo
     """
 
     resources: Mapping[Ref, Resource] = field(default_factory=dict)
@@ -26,6 +29,7 @@ class World:
     namespace: str = "default"
     complete: bool = True
     stalled: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
+    departing: Mapping[Ref, Resource] = field(default_factory=dict)
 
     def of(self, kind: type[R]) -> list[R]:
         """All resources of a kind, by name."""

@@ -32,7 +32,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from telarchy.resources.rules import Rule, Shaped, broken
+from telarchy.resources.rules import Checked, Rule, Shaped, broken
 
 GROUP = "telarchy.dev"
 VERSION = "v1alpha1"
@@ -193,6 +193,20 @@ class ObjectMeta(Model):
     managed_fields: tuple[Any, ...] = Field(default=(), exclude=True)
 
 
+LabelNamed = Annotated[
+    ObjectMeta,
+    Checked(
+        Rule(
+            "name-with-dot",
+            "a name of this kind has no `.`: it becomes part of URLs, files and services",
+            lambda meta: "." not in meta.name,
+            "!self.name.contains('.')",
+            "name",
+        )
+    ),
+]
+"""Metadata of a kind whose names are one DNS-1123 label."""
+
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 
@@ -275,6 +289,11 @@ class ResourceStatus(Status):
     )
 
 
+DeletionPolicy = Literal["Release", "Orphan"]
+"""What becomes of what a resource has on hosts when it is deleted: it is undone, or left as it is. The type of
+`spec.deletionPolicy`, for kinds that put more on hosts than titles; others have no such field."""
+
+
 class Resource(Model):
     """One declared thing. Each kind narrows `kind`, `spec` and `status`."""
 
@@ -295,6 +314,11 @@ class Resource(Model):
     @property
     def namespace(self) -> str:
         return self.metadata.namespace
+
+    @property
+    def undone(self) -> bool:
+        """Whether deleting it is to undo what it has on hosts."""
+        return getattr(self.spec, "deletion_policy", "Orphan") == "Release"
 
     def manifest(self) -> dict[str, Any]:
         """Plain data (dict, list, str, int, bool) as in a manifest: what was said, without the defaults.
@@ -417,6 +441,12 @@ class Kind:
     def name(self) -> str:
         """`Host`, the CamelCase kind."""
         return self.model.__name__
+
+    @property
+    def can_be_undone(self) -> bool:
+        """Whether its spec has a `deletionPolicy`."""
+        spec = self.model.model_fields["spec"].annotation
+        return isinstance(spec, type) and issubclass(spec, Spec) and "deletion_policy" in spec.model_fields
 
     @property
     def printer_columns(self) -> tuple[Column, ...]:

@@ -27,6 +27,11 @@ class FleetJournal(Journal, Protocol):
     def forget(self, refs: Iterable[Ref]) -> None: ...
 
 
+def _named(revision: Revision) -> set[Ref]:
+    """What may be reported on."""
+    return {resource.ref for resource in revision.resources} | revision.departing.keys()
+
+
 class Engine:
     """One fleet's loop with everything around it. Answers `web.answers.Engine`.
 
@@ -67,9 +72,9 @@ class Engine:
 
     def follow(self, revision: Revision) -> None:
         """A new revision of desired state."""
-        before = {resource.ref for resource in self.revision.resources}
+        before = _named(self.revision)
         self.revision = revision
-        self._journal.forget(before - {resource.ref for resource in revision.resources})
+        self._journal.forget(before - _named(revision))
         self.reconciler.set_world(revision.world(self.namespace))
         if not revision.leaving:
             self.declared.set()

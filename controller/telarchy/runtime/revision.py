@@ -61,6 +61,7 @@ class Revision:
     leaving:    gone from the place, and kept until a second look confirms it
     healthy:    the place could be read; False means that all of this is what was known before
     complete:   every kind has been read at least once; until then nothing is removed or stopped
+    departing:  deleted, and kept until what they have on hosts is undone (see `World`)
     message:    one sentence about the place as a whole
     """
 
@@ -73,6 +74,7 @@ class Revision:
     leaving: tuple[Ref, ...] = ()
     healthy: bool = True
     complete: bool = True
+    departing: Mapping[Ref, Resource] = field(default_factory=dict)
 
     def world(self, namespace: str) -> World:
         """The part of it that is one fleet."""
@@ -82,6 +84,7 @@ class Revision:
             namespace=namespace,
             complete=self.complete,
             stalled={ref: found for ref, found in self.stalled.items() if ref.namespace == namespace},
+            departing={ref: one for ref, one in self.departing.items() if ref.namespace == namespace},
         )
 
 

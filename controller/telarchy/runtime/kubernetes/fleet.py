@@ -22,6 +22,7 @@ from telarchy.runtime.journal import write_crash
 from telarchy.runtime.kubernetes.approvals import AnnotatedApprovals
 from telarchy.runtime.kubernetes.cluster import Cluster
 from telarchy.runtime.kubernetes.events import EventPoster
+from telarchy.runtime.kubernetes.finalizers import Finalizers
 from telarchy.runtime.kubernetes.journal import ClusterJournal
 from telarchy.runtime.kubernetes.lease import Lease, LeaseLost, LeaseTimes
 from telarchy.runtime.kubernetes.objects import APPROVE, RECONCILE_AT, Objects
@@ -73,6 +74,7 @@ class ClusterFleet:
         self.tenure: Tenure | None = None
         self.statuses = StatusWriter(cluster, rate, self._status_without_object)
         self.events = EventPoster(cluster, options.identity, self._uid_of)
+        self.finalizers = Finalizers(cluster, self.objects, rate)
         self.failures = 0
         self.leading_since = 0.0  # seconds since the epoch
         self._journal: ClusterJournal | None = None
@@ -82,6 +84,7 @@ class ClusterFleet:
         self._source: ObjectSource | None = None
         self._approvals: AnnotatedApprovals | None = None
         self._asked: Mapping[Ref, str] = {}
+        self._tended = -1  # rounds
 
     # --- what the watch tells ----------------------------------------------------------------------------------
 
@@ -125,6 +128,12 @@ class ClusterFleet:
             return
         if self._approvals.grant(self.engine.reconciler.plan.holds, self.engine.clock.now()):
             self.engine.reconciler.wake()
+
+    def _tend(self) -> None:
+        """After each round: finalizers as the round left them."""
+        if self.engine is not None and self.engine.reconciler.rounds != self._tended:
+            self._tended = self.engine.reconciler.rounds
+            self.finalizers.tend(self.engine.reconciler.released)
 
     def _status_without_object(self, ref: Ref) -> None:
         """A status found no object. The watch will say so, or the next list."""
@@ -185,13 +194,15 @@ class ClusterFleet:
             await control.start()
             engine.reconciler.on_change(control.changed)
             engine.reconciler.on_change(self._grant)
+            engine.reconciler.on_change(self._tend)
             self._approvals = AnnotatedApprovals(store)
             self._asked = self.objects.marked(RECONCILE_AT)
             self.engine, self.tenure, self.leading_since = engine, tenure, engine.clock.now()
+            self._tended = -1
             self._read_marks()
             writing = [
                 asyncio.create_task(one, name=f"{self.namespace}: write")
-                for one in (self.statuses.run(), self.events.run())
+                for one in (self.statuses.run(), self.events.run(), self.finalizers.run())
             ]
             acting = [
                 asyncio.create_task(one, name=f"{self.namespace}: act")

@@ -1,14 +1,15 @@
 """What is declared in one namespace, as the watch tells it, and the revision that comes of it.
 
 A watch repeats itself: every status that we write comes back as an event. Only what a person declares counts as a
-change here: the spec (by its generation), labels, the annotations that steer Telarchy, and whether the object is
-there at all. An object that is invalid now (the models refuse something that the CRD's rules let through) stays in
-its last good version and is shown as Stalled; so is one that does not fit together with the others.
+change here: the spec (by its generation), labels, the annotations that steer Telarchy, our finalizer, and whether the
+object is there at all. One that was deleted and is still there (some finalizer holds it) is not declared any more. An
+object that is invalid now (the models refuse something that the CRD's rules let through) stays in its last good
+version and is shown as Stalled; so is one that does not fit together with the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from telarchy.runtime.revision import Revision
 
 RECONCILE_AT = f"{GROUP}/reconcile-at"
 APPROVE = f"{GROUP}/approve"
+FINALIZER = f"{GROUP}/cleanup"
 _MARKS = (RECONCILE_AT, APPROVE)
 _NOWHERE = Positions(Node({}, 0, 0))
 
@@ -36,6 +38,8 @@ class Held:
 
     resource:  its last good version, None when there never was one
     problems:  why the present version cannot be used, () when it can
+    deleted:   it only waits for its finalizers
+    final:     whether ours is among them
     status:    as the API server had it last
     """
 
@@ -47,12 +51,14 @@ class Held:
     marks: tuple[tuple[str, str], ...]
     resource: Resource | None
     problems: tuple[Problem, ...] = ()
+    deleted: bool = False
+    final: bool = False
     status: Body = field(default_factory=dict, compare=False)
 
     @property
     def face(self) -> tuple[Any, ...]:
         """What makes it another object to the loop."""
-        return self.uid, self.generation, self.labels, self.marks
+        return self.uid, self.generation, self.labels, self.marks, self.deleted, self.final
 
     def mark(self, name: str) -> str:
         return dict(self.marks).get(name, "")
@@ -90,6 +96,18 @@ class Objects:
         del self._held[ref]
         return True
 
+    def finalizers(self, released: Container[Ref]) -> Iterator[tuple[Ref, str, bool]]:
+        """Objects, with their uid, whose finalizer is to be set (True) or taken away.
+
+        What departs keeps it until it is released."""
+        for one in self:
+            undone = one.resource is not None and one.resource.undone
+            if one.deleted:
+                if one.final and not (undone and one.ref not in released):
+                    yield one.ref, one.uid, False
+            elif one.resource is not None and not one.problems and undone != one.final:
+                yield one.ref, one.uid, undone
+
     def marked(self, name: str) -> Mapping[Ref, str]:
         """The values of one of our annotations, by object."""
         return {one.ref: value for one in self if (value := one.mark(name))}
@@ -102,8 +120,11 @@ class Objects:
 def compose(objects: Sequence[Held], *, complete: bool) -> Revision:
     """One revision out of objects. Pure, and slow enough with thousands of them to be worth a thread."""
     held = sorted(objects, key=lambda one: (one.created, one.ref))
-    resources = {one.ref: one.resource for one in held if one.resource is not None}
-    stalled = {one.ref: one.problems for one in held if one.problems}
+    resources = {one.ref: one.resource for one in held if one.resource is not None and not one.deleted}
+    departing = {
+        one.ref: one.resource for one in held if one.deleted and one.final and one.resource is not None
+    }
+    stalled = {one.ref: one.problems for one in held if one.problems and not one.deleted}
     found = references.check(
         Loaded([LoadedResource(one, str(one.ref), _NOWHERE) for one in resources.values()])
     )
@@ -125,6 +146,7 @@ def compose(objects: Sequence[Held], *, complete: bool) -> Revision:
         revision=_digest(held),
         message=message,
         complete=complete,
+        departing={ref: one for ref, one in departing.items() if one.undone},
     )
 
 
@@ -149,6 +171,8 @@ def _held(body: Body, before: Held | None) -> Held:
         marks=tuple((name, str(annotations[name])) for name in _MARKS if name in annotations),
         resource=resource,
         problems=problems,
+        deleted=bool(metadata.get("deletionTimestamp")),
+        final=FINALIZER in (metadata.get("finalizers") or ()),
         status=body.get("status") or {},
     )
 
@@ -172,5 +196,9 @@ def _parsed(body: Body, before: Held | None) -> tuple[Resource | None, tuple[Pro
 def _digest(held: Iterable[Held]) -> str:
     """Twelve digits that are the same for the same declaration."""
     return stable_id(
-        *sorted(f"{one.ref.kind}/{one.ref.name}/{one.uid}/{one.generation}/{one.labels}" for one in held)
+        *sorted(
+            f"{one.ref.kind}/{one.ref.name}/{one.uid}/{one.generation}/{one.labels}"
+            for one in held
+            if not one.deleted
+        )
     )[:12]
