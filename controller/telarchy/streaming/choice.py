@@ -1,0 +1,166 @@
+"""Which source an edge takes. Pure.
+
+Away from a source that plays nothing at once; back to a better one only when it has been in order for a while, and
+never more often than the edge's owner allows. Never to a source that is behind what viewers have already got: a
+player that sees numbers go back stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from telarchy.streaming.evidence import Choice
+from telarchy.streaming.health import PLAYABLE, StreamState
+
+FAILURES = 2  # answers of a source that failed, before it is left
+CATCHING_UP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class SourceView:
+    """A source as one edge may see it, for one stream.
+
+    last:     the newest media sequence number that it plays; None while not known
+    lag:      how far behind the present it plays, seconds
+    load:     share of what it may send that it does send, 0..1
+    failing:  the edge itself gets no answers from it, whatever it reports
+    """
+
+    name: str
+    priority: int
+    state: StreamState
+    last: int | None = None
+    lag: float = 0.0
+    load: float = 0.0
+    failing: bool = False
+
+    @property
+    def plays(self) -> bool:
+        return self.state in PLAYABLE and not self.failing
+
+    @property
+    def rank(self) -> tuple[int, int, int, str]:
+        """Less is better. Coarse, so that no second decides; the name settles what is equal."""
+        return (self.priority, round(self.lag / 4.0), round(self.load * 4.0), self.name)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Seconds: how long a better source must have been in order, and the least time between two switches."""
+
+    clear_after: float = 60.0
+    min_switch_interval: float = 30.0
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The choice, why it is no better one, and when time alone may change it."""
+
+    choice: Choice | None
+    why: str = ""
+    changes_at: float | None = None
+
+
+def choose(
+    before: Choice | None, sources: Sequence[SourceView], at: int | None, terms: Terms, now: float
+) -> Chosen:
+    """The source of this moment.
+
+    before:  the choice so far
+    at:      newest media sequence number that viewers of the edge have got; None when they have got none
+    """
+    if not sources:
+        return Chosen(None, "no source is declared for it")
+    by_name = {one.name: one for one in sources}
+    current = by_name.get(before.source) if before is not None else None
+    able = sorted((one for one in sources if one.plays), key=lambda one: one.rank)
+    if before is None or current is None:
+        return _first(able, sources, at, now)
+    if not current.plays:
+        return _leave(before, current, able, at, now)
+    return _maybe_better(before, current, able, at, terms, now)
+
+
+def _first(able: Sequence[SourceView], sources: Sequence[SourceView], at: int | None, now: float) -> Chosen:
+    """There is no choice yet, or the one there was is no longer declared."""
+    fit = [one for one in able if _not_behind(one, at)]
+    if fit:
+        return Chosen(Choice(fit[0].name, now))
+    # An edge is set up before its sources play: the one that would be taken is as good a guess as any.
+    guess = able[0] if able else min(sources, key=lambda one: one.rank)
+    return Chosen(Choice(guess.name, now), "" if able else "no source plays yet")
+
+
+def _leave(
+    before: Choice, current: SourceView, able: Sequence[SourceView], at: int | None, now: float
+) -> Chosen:
+    fit = [one for one in able if _not_behind(one, at)]
+    if fit:
+        return Chosen(Choice(fit[0].name, now))
+    stays = Choice(before.source, before.since)
+    if able:
+        why = f"{able[0].name} is behind what viewers already got"
+        return Chosen(stays, why, now + CATCHING_UP_SECONDS)
+    return Chosen(stays, f"{current.name} plays nothing, and no other source does")
+
+
+def _maybe_better(
+    before: Choice,
+    current: SourceView,
+    able: Sequence[SourceView],
+    at: int | None,
+    terms: Terms,
+    now: float,
+) -> Chosen:
+    better = [one for one in able if _is_better(one, current)]
+    if not better:
+        return Chosen(Choice(before.source, before.since))
+    best = better[0]
+    since = before.better_since if before.better == best.name else None
+    since = now if since is None else since
+    waiting = Choice(before.source, before.since, best.name, since)
+    ripe = max(since + terms.clear_after, before.since + terms.min_switch_interval)
+    if now < ripe:
+        return Chosen(waiting, f"{best.name} is better, and is taken when it has stayed so", ripe)
+    newest = max((one for one in (at, current.last) if one is not None), default=None)
+    if not _not_behind(best, newest):
+        return Chosen(waiting, f"{best.name} is behind what viewers already got", now + CATCHING_UP_SECONDS)
+    return Chosen(Choice(best.name, now))
+
+
+def _is_better(other: SourceView, current: SourceView) -> bool:
+    """Whether `current`, which plays, is worth leaving for `other`: for one in order only, and between equals only
+    when this one is not. Load and lag decide where to go, never whether: they would follow the edge around."""
+    if other.name == current.name or other.state is not StreamState.HEALTHY:
+        return False
+    if other.priority != current.priority:
+        return other.priority < current.priority
+    return current.state is not StreamState.HEALTHY
+
+
+def _not_behind(source: SourceView, at: int | None) -> bool:
+    return at is None or (source.last is not None and source.last >= at)
+
+
+def reaches(start: str, sources: Mapping[str, Iterable[str]]) -> frozenset[str]:
+    """Every endpoint that `start` takes streams from, directly or through others."""
+    found: set[str] = set()
+    ahead = list(sources.get(start, ()))
+    while ahead:
+        name = ahead.pop()
+        if name not in found:
+            found.add(name)
+            ahead += sources.get(name, ())
+    return frozenset(found)
+
+
+def without_loops(sources: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The sources of each endpoint, without those that (through others) take from the endpoint itself.
+
+    Manifests with a loop are refused; this is for what comes together while they are being edited.
+    """
+    return {
+        name: tuple(one for one in given if one != name and name not in reaches(one, sources))
+        for name, given in sources.items()
+    }

@@ -1,0 +1,263 @@
+"""Random days of edges and streams: no flapping, no loops, the best source after the clear time, orderly lives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from telarchy.streaming.choice import SourceView, Terms, choose, reaches, without_loops
+from telarchy.streaming.evidence import Choice, Generation
+from telarchy.streaming.health import PLAYABLE, StreamState
+from telarchy.streaming.lifecycle import advance, ages, expired, identity, sequence_of
+
+NAMES = ["a", "b", "c", "d"]
+START = 1_795_228_800.0
+states = st.sampled_from(list(StreamState))
+terms = st.builds(
+    Terms,
+    clear_after=st.sampled_from([0.0, 10.0, 60.0]),
+    min_switch_interval=st.sampled_from([0.0, 30.0, 90.0]),
+)
+
+
+@st.composite
+def views(draw, name):
+    return SourceView(
+        name,
+        draw(st.integers(1, 3)),
+        draw(states),
+        draw(st.one_of(st.none(), st.integers(95, 105))),
+        lag=draw(st.floats(0, 30)),
+        load=draw(st.floats(0, 1)),
+        failing=draw(st.integers(0, 5)) == 0,
+    )
+
+
+class Edge(RuleBasedStateMachine):
+    """An edge whose sources come and go while time passes."""
+
+    @initialize(terms=terms, count=st.integers(1, 4), data=st.data())
+    def begin(self, terms, count, data):
+        self.terms, self.now, self.at = terms, START, None
+        self.sources = {name: data.draw(views(name)) for name in NAMES[:count]}
+        self.choice: Choice | None = None
+        self.moves: list[tuple[float, str, str, bool]] = []
+        self.think()
+
+    def think(self):
+        before = self.choice
+        done = choose(before, list(self.sources.values()), self.at, self.terms, self.now)
+        again = choose(done.choice, list(self.sources.values()), self.at, self.terms, self.now)
+        assert again.choice == done.choice, "the same moment decides the same"
+        assert done.changes_at is None or done.changes_at > self.now
+        if before is not None and done.choice is not None and before.source != done.choice.source:
+            left = self.sources.get(before.source)
+            forced = left is None or not left.plays
+            taken = self.sources[done.choice.source]
+            if left is not None:
+                assert taken.plays
+                assert self.at is None or (taken.last is not None and taken.last >= self.at), (
+                    "numbers went back"
+                )
+            if not forced:
+                assert self.now - before.since >= self.terms.min_switch_interval, "switched too soon"
+                assert before.better == taken.name
+                assert self.now - before.better_since >= self.terms.clear_after, "went back too soon"
+                assert taken.state is StreamState.HEALTHY
+            self.moves.append((self.now, before.source, taken.name, forced))
+        self.choice = done.choice
+        self.due = done.changes_at
+
+    @rule(seconds=st.floats(0.1, 120.0))
+    def pass_time(self, seconds):
+        end = self.now + seconds
+        while self.due is not None and self.due <= end and self.due < self.now + 1000:
+            self.now = self.due
+            self.think()
+            if self.due is not None and self.due - self.now < 1.5:
+                break
+        self.now = max(self.now, end)
+        self.think()
+
+    @rule(data=st.data())
+    def change(self, data):
+        name = data.draw(st.sampled_from(sorted(self.sources)))
+        self.sources[name] = data.draw(views(name))
+        self.think()
+
+    @rule(at=st.one_of(st.none(), st.integers(95, 105)))
+    def play_on(self, at):
+        self.at = at if at is None or self.at is None else max(self.at, at)
+        self.think()
+
+    @precondition(lambda self: len(self.sources) > 1)
+    @rule(data=st.data())
+    def undeclare(self, data):
+        del self.sources[data.draw(st.sampled_from(sorted(self.sources)))]
+        self.think()
+
+    @rule()
+    def calm(self):
+        """Nothing changes for as long as anything may take: then it is the best."""
+        for name, one in self.sources.items():
+            self.sources[name] = replace(one, last=105)
+        for _ in range(4):
+            self.now += max(self.terms.clear_after, self.terms.min_switch_interval) + 1
+            self.think()
+        playing = [one for one in self.sources.values() if one.plays]
+        healthy = [one for one in playing if one.state is StreamState.HEALTHY]
+        current = self.sources[self.choice.source]
+        if playing:
+            assert current.plays
+        if healthy:
+            assert current.priority <= min(one.priority for one in healthy)
+            same = [one for one in healthy if one.priority == current.priority]
+            assert current.state is StreamState.HEALTHY or not same
+        settled = self.choice.source
+        for _ in range(20):
+            self.now += 50
+            self.think()
+            assert self.choice.source == settled, "it flaps though nothing changes"
+
+    @invariant()
+    def a_source_is_left_at_once(self):
+        if not hasattr(self, "choice"):
+            return
+        current = self.sources.get(self.choice.source)
+        fit = [
+            one
+            for one in self.sources.values()
+            if one.plays and (self.at is None or (one.last is not None and one.last >= self.at))
+        ]
+        if current is not None and fit and self.at is None:
+            assert current.plays
+
+    def teardown(self):
+        for earlier, later in zip(getattr(self, "moves", []), getattr(self, "moves", [])[1:], strict=False):
+            if not later[3]:
+                assert later[0] - earlier[0] >= self.terms.min_switch_interval
+
+
+TestEdge = Edge.TestCase
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=4, unique=True), max_size=6
+    )
+)
+def test_no_endpoint_takes_from_itself_through_others(sources):
+    kept = without_loops(sources)
+    assert all(name not in reaches(name, kept) for name in kept)
+    if all(name not in reaches(name, sources) for name in sources):
+        assert kept == {name: tuple(given) for name, given in sources.items()}
+
+
+def test_only_what_can_be_played_is_a_source():
+    assert StreamState.STALE not in PLAYABLE and StreamState.UNKNOWN not in PLAYABLE
+
+
+class Life(RuleBasedStateMachine):
+    """A stream that is edited, stopped, started, lost and forgotten."""
+
+    @initialize()
+    def begin(self):
+        self.now, self.running, self.made_of = START, True, identity("first")
+        self.generation: Generation | None = None
+        self.ended: dict[str, float] = {}
+        self.lying: set[str] = set()
+        self.used: list[str] = []
+        self.playable, self.failed = False, ""
+        self.think()
+
+    def think(self, **more):
+        before = self.generation
+        turn = advance(
+            before,
+            "garden",
+            self.made_of,
+            running=self.running,
+            now=self.now,
+            lying=self.lying,
+            playing=max(self.lying, key=sequence_of, default=""),
+            playable=self.playable,
+            failed=self.failed,
+            **more,
+        )
+        after = self.generation = turn.now
+        active = turn.active.id if turn.active else ""
+        self.ended = ages(self.ended, self.lying, active, self.now, turn.ended)
+        if turn.began:
+            assert after.id not in self.used, "an id never comes twice"
+            assert all(sequence_of(after.id) > sequence_of(one) for one in self.lying)
+            self.used.append(after.id)
+            self.lying.add(after.id)
+            self.playable, self.failed = False, ""
+        if before is not None and after is not None and before.id == after.id:
+            assert before.ended is None or after.ended == before.ended, "what ended stays ended"
+            assert before.live is None or after.live == before.live
+        if not self.running:
+            assert turn.active is None
+        elif not more.get("unseen"):
+            assert turn.active is not None and turn.active.identity == self.made_of
+
+    @rule()
+    def stop(self):
+        self.running, self.playable = False, False
+        self.think()
+
+    @rule()
+    def start(self):
+        self.running = True
+        self.think()
+
+    @rule(what=st.sampled_from(["first", "second", "third"]))
+    def edit(self, what):
+        self.made_of = identity(what)
+        self.think()
+
+    @rule(playable=st.booleans())
+    def plays(self, playable):
+        before = self.generation
+        self.playable = playable and self.running
+        self.think()
+        assert self.generation is None or before is None or self.generation.id == before.id, (
+            "survives its source"
+        )
+
+    @rule(failed=st.sampled_from(["", "PortTaken", "CheckFailed"]))
+    def fails(self, failed):
+        self.failed = failed
+        self.think()
+        if self.generation.live is not None or self.generation.ended is not None:
+            return
+        assert self.generation.failed == failed
+
+    @rule()
+    def forget(self):
+        """The controller's memory is lost; what lies on hosts is not."""
+        was = self.generation
+        self.generation, self.ended = None, {}
+        self.think(unseen="black")
+        assert self.generation is None
+        self.think()
+        if self.running and was is not None and was.ended is None:
+            assert self.generation.id == was.id, "what is made now goes on"
+
+    @rule(seconds=st.floats(1, 4000), retention=st.sampled_from([60.0, 3600.0]))
+    def prune(self, seconds, retention):
+        self.now += seconds
+        self.think()
+        gone, _ = expired(self.ended, retention, self.now)
+        active = self.generation.id if self.generation and self.generation.ended is None else ""
+        assert active not in gone
+        for one in gone:
+            assert self.now - self.ended[one] >= retention
+            self.lying.discard(one)
+            del self.ended[one]
+
+
+TestLife = Life.TestCase
