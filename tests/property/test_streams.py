@@ -232,7 +232,7 @@ class Life(RuleBasedStateMachine):
     def fails(self, failed):
         self.failed = failed
         self.think()
-        if self.generation.live is not None or self.generation.ended is not None:
+        if self.generation is None or self.generation.live is not None or self.generation.ended is not None:
             return
         assert self.generation.failed == failed
 
