@@ -241,6 +241,7 @@ class Life(RuleBasedStateMachine):
         """The controller's memory is lost; what lies on hosts is not."""
         was = self.generation
         self.generation, self.ended = None, {}
+        self.used = sorted(self.lying)  # of what was removed, nobody knows any more
         self.think(unseen="black")
         assert self.generation is None
         self.think()
