@@ -1,0 +1,89 @@
+// Who may play, and how a viewer is told from another without writing down who it is. The rules of tokens are those
+// of streaming/tokens.py. `telarchy_tokens` is tokens.json, read when nginx starts and at each reload.
+
+import crypto from 'crypto';
+
+const GRACE = 900;        // seconds for which a session that runs goes on after its token's end
+const STEP = 300;         // an edge's own tokens change this often
+const TOKEN = /^([A-Za-z0-9_-]{43})\/([1-9][0-9]{9})$/;
+
+function signature(secret, stream, expires) {
+    return crypto.createHmac('sha256', secret).update(expires + '\n' + stream).digest('base64url');
+}
+
+// Takes as long for equal texts as for others of that length.
+function same(one, other) {
+    let difference = one.length ^ other.length;
+    for (let i = 0; i < one.length; i++) {
+        difference |= one.charCodeAt(i) ^ other.charCodeAt(i % other.length);
+    }
+    return difference === 0;
+}
+
+function secrets(stream) {
+    const table = typeof telarchy_tokens === 'undefined' ? {} : telarchy_tokens.streams;
+    return Object.prototype.hasOwnProperty.call(table, stream) ? table[stream] : [];
+}
+
+// valid | grace | expired | forged
+function judge(stream, given, expires, seconds) {
+    let genuine = false;
+    const known = secrets(stream);
+    for (let i = 0; i < known.length; i++) {
+        if (same(signature(known[i], stream, expires), given)) {
+            genuine = true;
+        }
+    }
+    if (!genuine) {
+        return 'forged';
+    }
+    if (seconds < Number(expires)) {
+        return 'valid';
+    }
+    return seconds < Number(expires) + GRACE ? 'grace' : 'expired';
+}
+
+// What to answer a request for a private stream: ok, or the status of a refusal. Other endpoints of the fleet show
+// their token in a header, because the address that nginx asks of a source is written to its error log.
+function verdict(r) {
+    try {
+        const v = r.variables;
+        let given = v.t_sig;
+        let expires = v.t_exp;
+        if (!given) {
+            const shown = TOKEN.exec(r.headersIn['Telarchy-Token'] || '');
+            if (shown === null) {
+                return '403';
+            }
+            given = shown[1];
+            expires = shown[2];
+        }
+        const found = judge(v.t_stream, given, expires, Date.now() / 1000);
+        if (found === 'valid' || (found === 'grace' && v.t_kind !== 'master')) {
+            return 'ok';
+        }
+        return found === 'forged' ? '403' : '410';
+    } catch (e) {
+        return '403';
+    }
+}
+
+// The token with which an edge asks its source for a private stream; '' for others.
+function own(r) {
+    const stream = r.variables.t_stream;
+    const known = secrets(stream);
+    if (known.length === 0) {
+        return '';
+    }
+    const expires = String((Math.floor(Date.now() / 1000 / STEP) + 3) * STEP);
+    return signature(known[0], stream, expires) + '/' + expires;
+}
+
+// 16 hex digits that are the same for a viewer until nginx starts anew, and lead nowhere.
+function viewer(r) {
+    const parts = [r.remoteAddress, r.headersIn['User-Agent'] || '', r.variables.t_sig || ''];
+    return crypto.createHmac('sha256', process.env.TELARCHY_SALT || 'unsalted').update(parts.join('\n'))
+        .digest('hex').slice(0, 16);
+}
+
+export default {verdict, own, viewer};
