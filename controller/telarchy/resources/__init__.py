@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from telarchy.resources.loader import load_paths as load_paths
     from telarchy.resources.loader import load_text as load_text
     from telarchy.resources.loader import resource_from_manifest as resource_from_manifest
+    from telarchy.resources.mediaendpoint import MediaEndpoint as MediaEndpoint
     from telarchy.resources.meta import API_VERSION as API_VERSION
     from telarchy.resources.meta import Condition as Condition
     from telarchy.resources.meta import LabelSelector as LabelSelector
@@ -34,11 +35,14 @@ if TYPE_CHECKING:
     from telarchy.resources.meta import SecretRef as SecretRef
     from telarchy.resources.meta import get_condition as get_condition
     from telarchy.resources.meta import set_condition as set_condition
+    from telarchy.resources.quantities import BitRate as BitRate
     from telarchy.resources.quantities import Duration as Duration
     from telarchy.resources.quantities import Quantity as Quantity
     from telarchy.resources.references import check as check
     from telarchy.resources.registry import KINDS as KINDS
     from telarchy.resources.registry import resolve_kind as resolve_kind
+    from telarchy.resources.stream import Stream as Stream
+    from telarchy.resources.streamkey import StreamKey as StreamKey
 
 _HOMES = {
     "crd": ("crd_documents",),
@@ -48,6 +52,7 @@ _HOMES = {
     "host": ("Host", "parse_endpoint"),
     "jsonschema": ("json_schema_documents",),
     "loader": ("Loaded", "LoadedResource", "load_paths", "load_text", "resource_from_manifest"),
+    "mediaendpoint": ("MediaEndpoint",),
     "meta": (
         "API_VERSION",
         "Condition",
@@ -59,9 +64,11 @@ _HOMES = {
         "get_condition",
         "set_condition",
     ),
-    "quantities": ("Duration", "Quantity"),
+    "quantities": ("BitRate", "Duration", "Quantity"),
     "references": ("check",),
     "registry": ("KINDS", "resolve_kind"),
+    "stream": ("Stream",),
+    "streamkey": ("StreamKey",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

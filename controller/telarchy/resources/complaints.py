@@ -39,7 +39,7 @@ _BOUNDS = {
     "less_than": ("lt", "less than"),
 }
 # These carry their own sentence.
-_OWN_WORDS = frozenset({"quantity", "duration", "time", SHAPE_BROKEN})
+_OWN_WORDS = frozenset({"quantity", "bit-rate", "duration", "time", SHAPE_BROKEN})
 
 
 def dotted(path: Path) -> str:

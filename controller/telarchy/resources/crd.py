@@ -107,11 +107,16 @@ def structural_schema(kind: Kind) -> dict[str, Any]:
     }
     properties["status"]["default"] = {"observedGeneration": -1}
     required = [name for name in schema.get("required", ()) if name == "spec"]
-    return {
-        "type": "object",
-        "description": schema["description"],
-        "properties": properties,
-    } | ({"required": required} if required else {})
+    # rules about the name stand at the root, the only place from which the API server lets them see it
+    of_name = [
+        {**rule, "rule": rule["rule"].replace("self.", "self.metadata.")}
+        for rule in schema["properties"]["metadata"].get("x-kubernetes-validations", ())
+    ]
+    return (
+        {"type": "object", "description": schema["description"], "properties": properties}
+        | ({"required": required} if required else {})
+        | ({"x-kubernetes-validations": of_name} if of_name else {})
+    )
 
 
 def _column(column: Column) -> dict[str, Any]:

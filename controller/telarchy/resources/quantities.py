@@ -1,4 +1,4 @@
-"""Amounts and spans of time as people write them: `50Gi`, `2.5M`, `15m`, `30d`.
+"""Amounts, rates and spans of time as people write them: `50Gi`, `2500k`, `15m`, `30d`.
 
 Both types keep the spelling (a manifest that goes in comes out the same) and compare by value, so
 `1Ki` equals `1024` and `90m` equals `1h30m`. Arithmetic is exact (Decimal): a reserve of `0.1Gi` is the
@@ -6,7 +6,8 @@ same number of bytes on every machine.
 
 The grammar of quantities is Kubernetes' own (apimachinery `resource.Quantity`), less two things that are
 slips when one means bytes: negative amounts, and the suffixes below one (`m`, `u`, `n`), since `500m` is
-half a byte there. Durations are Go's, plus `d` (24 h) and `w` (7 d), which Go lacks and people need.
+half a byte there. Durations are Go's, plus `d` (24 h) and `w` (7 d), which Go lacks and people need. Bit rates
+are written as encoders take them: `2500k`, `2.5M`, by thousands.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 MAX_BYTES = 2**63 - 1  # Kubernetes' int64, and what status fields can hold
+MAX_BIT_RATE = 10**13  # ten terabits per second: more is a slip
 MAX_TEXT = 32  # characters; bounds the cost of validation rules on the API server
 MAX_SECONDS = Decimal(100 * 366 * 86400)  # a hundred years: longer is a slip, and timedelta stays exact
 
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"
+BIT_RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMG]?$"
 DURATION_PATTERN = r"^(0|([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+)$"
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?", re.ASCII)
+_BIT_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMG]?)", re.ASCII)
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)", re.ASCII)
 _DURATION = re.compile(DURATION_PATTERN, re.ASCII)
 
@@ -74,6 +78,28 @@ def format_quantity(size: int) -> str:
     return str(size)
 
 
+def parse_bit_rate(text: str | int) -> int:
+    """Bits per second in `text`, rounded up. Raises ValueError with a sentence for a person."""
+    if isinstance(text, bool) or not isinstance(text, (str, int)):
+        raise ValueError("a bit rate is written like 2500k, 2.5M or 128000, in bits per second")
+    spelling = str(text)
+    match = _BIT_RATE.fullmatch(spelling) if len(spelling) <= MAX_TEXT else None
+    if match is None:
+        raise ValueError(_bit_rate_complaint(spelling))
+    value = (Decimal(match[1]) * _SCALES[match[2]]).to_integral_value(rounding=ROUND_CEILING)
+    if value > MAX_BIT_RATE:
+        raise ValueError(f"{spelling} is more than any line carries")
+    return int(value)
+
+
+def format_bit_rate(bits: int) -> str:
+    """A spelling of three or four digits for a person: 2480000 → `2.48M`. Rounded, so not for manifests."""
+    for suffix in ("G", "M", "k"):
+        if bits >= (scale := int(_SCALES[suffix])):
+            return f"{bits / scale:.2f}".rstrip("0").rstrip(".") + suffix
+    return str(bits)
+
+
 def parse_duration(text: str) -> Decimal:
     """Seconds in `text`, exact. Raises ValueError with a sentence for a person."""
     if not isinstance(text, str):
@@ -113,6 +139,15 @@ def _quantity_complaint(text: str) -> str:
         meant = f"{match[1]}{letter}{'i' if match[3] else ''}"
         return f"did you mean {meant}? An amount is written like 50Gi or 2.5M"
     return "an amount is written like 50Gi, 2.5M or 1500"
+
+
+def _bit_rate_complaint(text: str) -> str:
+    if match := re.fullmatch(r"([0-9.]+)\s*([kKmMgG])i?([bB](it)?(ps|/s)?)?", text):
+        letter = match[2].lower() if match[2] in "kK" else match[2].upper()
+        return (
+            f"did you mean {match[1]}{letter}? A bit rate is written like 2500k or 2.5M, in bits per second"
+        )
+    return "a bit rate is written like 2500k, 2.5M or 128000, in bits per second"
 
 
 @total_ordering
@@ -190,6 +225,28 @@ class Quantity(Measure):
     def __init__(self, text: str | int) -> None:
         self.bytes: int = parse_quantity(text)
         super().__init__(str(text), self.bytes)
+
+    @classmethod
+    def read(cls, value: Any) -> Self:
+        return cls(value)
+
+
+class BitRate(Measure):
+    """Bits per second: `.bits`."""
+
+    __slots__ = ("bits",)
+
+    kind = "bit-rate"
+    schema: ClassVar[dict[str, Any]] = {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        "pattern": BIT_RATE_PATTERN,
+        "maxLength": MAX_TEXT,
+    }
+
+    def __init__(self, text: str | int) -> None:
+        self.bits: int = parse_bit_rate(text)
+        super().__init__(str(text), self.bits)
 
     @classmethod
     def read(cls, value: Any) -> Self:

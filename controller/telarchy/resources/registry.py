@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from telarchy.resources import custodyfloor, fleet, host
+from telarchy.resources import custodyfloor, fleet, host, mediaendpoint, stream, streamkey
 from telarchy.resources.meta import Kind
 
 KINDS: dict[str, Kind] = {
@@ -13,9 +13,12 @@ KINDS: dict[str, Kind] = {
         fleet.KIND,
         host.KIND,
         custodyfloor.KIND,
+        mediaendpoint.KIND,
+        stream.KIND,
+        streamkey.KIND,
     )
 }
-"""By CamelCase name, in the order in which they are shown and applied: policy, then hosts, then floors."""
+"""By CamelCase name, in the order in which they are shown and applied: policy, then hosts, then what they are for."""
 
 
 def kind_names(kind: Kind) -> Iterator[str]:

@@ -56,7 +56,7 @@ def broken(value: Any, rules: tuple[Rule, ...]) -> None:
 
 
 class Checked:
-    """Annotates a string type with rules: `Annotated[str, Checked(RULE, …)]`."""
+    """Annotates a type with rules: `Annotated[str, Checked(RULE, …)]`."""
 
     def __init__(self, *rules: Rule) -> None:
         self.rules = rules

@@ -15,6 +15,7 @@ that folder. All paths here are relative to it, and it is the working directory 
 
 from __future__ import annotations
 
+from telarchy.resources.mediaendpoint import health_port as health_port
 from telarchy.resources.meta import DEFAULT_NAMESPACE
 
 DEFAULT_SPOOL = "~/.local/state/telarchy/streaming"  # `~` is the host's affair
@@ -63,8 +64,3 @@ def stale_flag(stream: str) -> str:
 def live_path(stream: str, generation: str, *rest: str) -> str:
     """The URL path under which a generation is played: `/live/garden/g1-…/720p/index.m3u8`."""
     return "/".join(("/live", stream, generation, *rest))
-
-
-def health_port(http_port: int) -> int:
-    """The port on 127.0.0.1 on which the host itself looks at what viewers get, without a token."""
-    return http_port + 10000 if http_port < 55536 else http_port - 10000

@@ -154,7 +154,15 @@ def test_a_manifest_comes_out_as_it_went_in() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_status_is_written_and_read_back(kind: str) -> None:
-    spec: dict[str, Any] = {"Fleet": {}, "Host": HOST["spec"]}.get(kind, {"select": {"paths": ["a/*"]}})
+    specs: dict[str, dict[str, Any]] = {
+        "Fleet": {},
+        "Host": HOST["spec"],
+        "CustodyFloor": {"select": {"paths": ["a/*"]}},
+        "Stream": {"ingest": {"test": {}}},
+        "StreamKey": {"streamRef": "garden", "verifier": f"sha256:{64 * '0'}"},
+        "MediaEndpoint": {"role": "Origin", "hostRef": "black"},
+    }
+    spec = specs[kind]
     bare = resource_from_manifest(
         {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
     )
@@ -214,6 +222,10 @@ def test_resources_are_values() -> None:
         ("ho", "Host"),
         ("hosts", "Host"),
         ("fl", "Fleet"),
+        ("st", "Stream"),
+        ("sk", "StreamKey"),
+        ("me", "MediaEndpoint"),
+        ("endpoint", "MediaEndpoint"),
     ],
 )
 def test_kinds_are_found_by_every_name(typed: str, kind: str) -> None:
