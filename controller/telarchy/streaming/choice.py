@@ -40,9 +40,10 @@ class SourceView:
         return self.state in PLAYABLE and not self.failing
 
     @property
-    def rank(self) -> tuple[int, int, int, str]:
+    def rank(self) -> tuple[int, bool, int, int, str]:
         """Less is better. Coarse, so that no second decides; the name settles what is equal."""
-        return (self.priority, round(self.lag / 4.0), round(self.load * 4.0), self.name)
+        troubled = self.state is not StreamState.HEALTHY
+        return (self.priority, troubled, round(self.lag / 4.0), round(self.load * 4.0), self.name)
 
 
 @dataclass(frozen=True)
