@@ -144,11 +144,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was put on a host for an endpoint, and is to be removed when that is no longer declared."""
+    """What was put on a host for an endpoint, and is to be removed when that is no longer declared.
+
+    policy:  the endpoint's `deletionPolicy` as it was last declared
+    """
 
     endpoint: str
     host: str
     base: str
+    policy: str = "Release"
+
+    @property
+    def key(self) -> str:
+        return f"{self.endpoint}@{self.host}:{self.base}"
 
 
 @dataclass(frozen=True)
@@ -156,12 +164,21 @@ class StreamingSeen:
     """The section of an Observation that is about streams.
 
     generations:  the latest one of each stream
-    choices:      by edge
+    past:         by stream: when each generation that still lies somewhere ended
+    choices:      by `edge/stream`
+    deployed:     by `Deployed.key`
     marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
+    orphans:      streams that were last declared with `deletionPolicy: Orphan`
+    told:         what was last told in events, by subject
+    interval:     seconds between two reports of an endpoint
     """
 
     endpoints: Mapping[str, EndpointSeen] = field(default_factory=dict)
     generations: Mapping[str, Generation] = field(default_factory=dict)
+    past: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     deployed: Mapping[str, Deployed] = field(default_factory=dict)
     marks: Mapping[str, str | None] = field(default_factory=dict)
+    orphans: frozenset[str] = frozenset()
+    told: Mapping[str, str] = field(default_factory=dict)
+    interval: float = 2.0
