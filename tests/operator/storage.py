@@ -169,6 +169,20 @@ class Storage:
         return self._update(key, now, new, subresource)
 
     def delete(self, key: Key) -> Object:
+        """With finalizers it is only marked, and waits for them."""
+        found = copy.deepcopy(self.get(key))
+        metadata = found["metadata"]
+        if metadata.get("finalizers"):
+            if "deletionTimestamp" in metadata:
+                return found
+            metadata["deletionTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            metadata["deletionGracePeriodSeconds"] = 0
+            if "generation" in metadata:
+                metadata["generation"] += 1
+            return self._put(key, found, "MODIFIED")
+        return self._remove(key)
+
+    def _remove(self, key: Key) -> Object:
         found = copy.deepcopy(self.get(key))
         del self.objects[key]
         self.owners.pop(key, None)
@@ -230,6 +244,11 @@ class Storage:
                 metadata.pop(field, None)
                 if field in now["metadata"]:
                     metadata[field] = now["metadata"][field]
+            added = set(metadata.get("finalizers") or ()) - set(now["metadata"].get("finalizers") or ())
+            if "deletionTimestamp" in metadata and added:
+                raise Refused(
+                    422, "Invalid", "metadata.finalizers: Forbidden: no new finalizers can be added"
+                )
             if key[0] in self.schemas:
                 new["status"] = copy.deepcopy(now.get("status"))
                 if new.get("spec") != now.get("spec"):
@@ -237,6 +256,8 @@ class Storage:
         self._check(key[0], new, now)
         if new == now:
             return now  # a write that changes nothing is none: no new version, no event
+        if "deletionTimestamp" in new["metadata"] and not new["metadata"].get("finalizers"):
+            return self._remove(key)
         return self._put(key, new, "MODIFIED")
 
     def _put(self, key: Key, new: Object, event: str) -> Object:

@@ -21,7 +21,7 @@ from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collectio
 from telarchy.runtime.kubernetes.fleet import ClusterFleet, FleetOptions
 from telarchy.runtime.kubernetes.health import HealthServer
 from telarchy.runtime.kubernetes.listing import RELIST_SECONDS, Listings
-from telarchy.runtime.kubernetes.objects import FINALIZER, ref_of
+from telarchy.runtime.kubernetes.objects import ref_of
 from telarchy.runtime.kubernetes.rates import TokenBucket
 from telarchy.runtime.kubernetes.statuses import BURST, WRITES_PER_SECOND
 
@@ -223,7 +223,8 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True  # no list and watch of CRDs and namespaces: fewer rights are needed
     settings.peering.standalone = True
     settings.posting.enabled = False
-    settings.persistence.finalizer = FINALIZER
+    # never ours (`objects.FINALIZER`): kopf takes its own away as soon as no handler of its asks for it
+    settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled")
     settings.networking.request_timeout = 30
