@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from telarchy.streaming import keys, tokens
 from telarchy.streaming.evidence import KeyUse
 from telarchy.streaming.tokens import Verdict
