@@ -52,6 +52,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
+{{/* Those whose deletion is to undo something on hosts: they carry a finalizer of ours until it is undone. */}}
+{{- define "telarchy.undone" -}}
+{{- range $path, $_ := .Files.Glob "files/crds/*.yaml" }}
+{{- if contains "                deletionPolicy:" ($.Files.Get $path) }}
+- {{ base $path | trimPrefix "telarchy.dev_" | trimSuffix ".yaml" }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* What the operator may do in a fleet's namespace. Nothing else, and docs/kubernetes.md says why each. */}}
 {{- define "telarchy.rules" -}}
 - apiGroups:
@@ -68,6 +77,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
     {{- include "telarchy.statuses" . | trim | nindent 4 }}
   verbs:
     - patch
+{{- with include "telarchy.undone" . }}
+- apiGroups:
+    - telarchy.dev
+  resources:
+    {{- . | trim | nindent 4 }}
+  verbs:
+    - patch
+{{- end }}
 - apiGroups:
     - ""
   resources:

@@ -28,6 +28,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 TEMPLATES = sorted(path for path in (CHART / "templates").iterdir())
 PLURALS = sorted(kind.plural for kind in KINDS.values())
+UNDONE = sorted(kind.plural for kind in KINDS.values() if kind.can_be_undone)
 # What Kubernetes itself defines, and its own validation checks.
 FREE_FORM = {
     "global",
@@ -395,6 +396,7 @@ NEEDED = {
         "resources": [f"{plural}/status" for plural in PLURALS],
         "verbs": ["patch"],
     },
+    "what is to be undone": {"apiGroups": ["telarchy.dev"], "resources": UNDONE, "verbs": ["patch"]},
     "what happened": {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "patch"]},
     "a first lease": {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     "its lease": {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
