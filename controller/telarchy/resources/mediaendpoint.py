@@ -364,14 +364,6 @@ def health_port(http_port: int) -> int:
     return http_port + HEALTH_OFFSET if http_port + HEALTH_OFFSET <= 65535 else http_port - HEALTH_OFFSET
 
 
-def tcp_ports(spec: MediaEndpointSpec) -> dict[int, str]:
-    """The TCP ports that an endpoint holds on its host, and what each is for."""
-    ports = {health_port(spec.listen.http): "health", spec.listen.http: "http"}
-    if spec.role == "Origin":
-        ports[spec.listen.rtmp] = "rtmp"
-    return ports
-
-
 def address_of(host: Host | None) -> str | None:
     """Under which name or address others reach a host, with brackets where a URL wants them."""
     if host is None:

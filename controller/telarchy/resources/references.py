@@ -23,6 +23,7 @@ from telarchy.resources.host import Host, parse_endpoint
 from telarchy.resources.loader import Loaded, LoadedResource
 from telarchy.resources.pattern_overlap import overlaps
 from telarchy.resources.patterns import covers, depth
+from telarchy.resources.references_streams import stream_problems
 
 
 def check(loaded: Loaded, now: datetime | None = None) -> list[Problem]:
@@ -52,6 +53,7 @@ def _namespace_problems(members: Sequence[LoadedResource], now: datetime | None)
     for floor in floors:
         yield from _excluded_paths(floor)
     yield from overlaps(floors)
+    yield from stream_problems(members, now)
     if not floors:
         return
     if not hosts:
