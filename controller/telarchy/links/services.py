@@ -18,12 +18,28 @@ its supervisor runs detached, and starts again only when it is put again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
 
-from telarchy.core.service import Service, ServiceSeen
-from telarchy.links.link import Link
+from telarchy.core.service import LASTED_SECONDS, Service, ServiceSeen, seen_service, without_credentials
+from telarchy.errors import ActionFailed
+from telarchy.links.link import Completed, Link
+from telarchy.links.quoting import quote, shell_command, to_bytes
+from telarchy.links.scripts import text
 
 MARKER = ".telarchy-streaming"
+LOG_BYTES = 1024 * 1024  # of a log before it becomes log.1
+PUT_TIMEOUT = 90.0
+STOP_TIMEOUT = 120.0
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
+_REASONS = {3: "NotOurs", 4: "CheckFailed", 5: "RestartNeeded"}
+_VERDICT = re.compile(r"(test failed|compilation failed|failed, exited with \d+)$")  # says that, but not what
+_SERIOUS = re.compile(r"\[(emerg|alert|crit|error)\]|\berror\b", re.IGNORECASE)
+_SECRET_LENGTH = 8  # shorter lines of a secret file (a brace) say nothing
 
 
 async def put(
@@ -36,34 +52,169 @@ async def put(
     ActionFailed: CheckFailed (the files do not pass `service.check`; nothing changed), RestartNeeded (nothing
     changed), NotOurs (the base holds other things), SecretMissing, CannotPut.
     """
-    raise NotImplementedError
+    if missing := sorted(set(service.secret_files) - set(secrets)):
+        raise ActionFailed(
+            f"{link.host}: {service.name} lacks its secret {', '.join(missing)}", reason="SecretMissing"
+        )
+    folder = _folder(service.name)
+    check = [one.replace("{files}", f"{folder}/next/files") for one in service.check]
+    identity = (service.name, service_id(base, service.name))
+    argv = _script("put", _checked(base), *identity, service.digest, service.start_digest, how, *check)
+    answer = await _run(
+        link, argv, f"put {service.name}", stdin=_archive(service, secrets), timeout=PUT_TIMEOUT
+    )
+    if not answer.ok:
+        held = [secrets[name] for name in service.secret_files]
+        said = what_matters(answer.stderr, held) or answer.complaint
+        reason = _REASONS.get(answer.code, "CannotPut")
+        doing = "the new files do not pass" if reason == "CheckFailed" else "cannot be put"
+        raise ActionFailed(
+            f"{link.host}: {service.name}: {doing}: {said}", reason=reason, transient=reason != "NotOurs"
+        )
+    return answer.stdout.decode().strip()
 
 
 async def put_file(link: Link, base: str, path: str, content: bytes, mode: int = 0o600) -> None:
-    """Write one file below the base in one go, with the folders it needs. Raises ActionFailed."""
-    raise NotImplementedError
+    """Write one file below the base in one go, with the folders it needs. Raises ActionFailed (NotOurs, CannotPut)."""
+    if not all(_FILE.fullmatch(part) for part in path.split("/")):
+        raise ValueError(f"{path!r} is not a path below a base")
+    argv = _script("put-file", _checked(base), path, f"{mode:o}")
+    _demand(link, await _run(link, argv, f"write {path}", stdin=content), path, "CannotPut")
 
 
 async def stop(link: Link, base: str, name: str) -> None:
     """Stop a service, wait until nothing of it runs, and remove it. One that is not there is stopped.
-    Raises ActionFailed (NotStopped)."""
-    raise NotImplementedError
+    Raises ActionFailed (NotStopped, NotOurs)."""
+    _folder(name)
+    argv = _script("stop", _checked(base), name, service_id(base, name))
+    _demand(link, await _run(link, argv, f"stop {name}", timeout=STOP_TIMEOUT), name, "NotStopped")
 
 
 async def kick(link: Link, base: str, name: str, starts: int) -> bool:
     """End the process of a service if it still is the one of that start; its supervisor starts it again.
-    Returns whether it was."""
-    raise NotImplementedError
+    Returns whether it was. Raises ActionFailed (NotStopped)."""
+    _folder(name)
+    argv = _script("kick", _checked(base), name, str(starts))
+    answer = await _run(link, argv, f"kick {name}", timeout=STOP_TIMEOUT)
+    _demand(link, answer, name, "NotStopped")
+    return answer.stdout.strip() == b"kicked"
 
 
 async def retire(link: Link, base: str) -> None:
-    """Stop every service of a base and remove the folder with all that lies in it.
+    """Stop every service of a base and remove the folder with all that lies in it. One that is not there is retired.
 
-    Raises ActionFailed: NotOurs when the folder carries no marker of ours (or is a symlink), NotStopped, CannotRemove.
+    Raises ActionFailed: NotOurs when the folder carries no marker of ours (or is a symlink), CannotRetire.
     """
-    raise NotImplementedError
+    argv = _script("retire", _checked(base), _prefix(base))
+    _demand(link, await _run(link, argv, "retire", timeout=STOP_TIMEOUT), base, "CannotRetire")
 
 
 async def status(link: Link, base: str) -> list[ServiceSeen]:
     """How every service of a base stands, in one round trip. A folder that is not there has none."""
-    raise NotImplementedError
+    answer = await _run(
+        link, _script("status", _checked(base), call='enter_base "$1" && service_lines'), "ask"
+    )
+    lines = answer.stdout.decode("utf-8", "replace").split("\n")
+    return [seen for line in lines if (seen := seen_service(line)) is not None]
+
+
+def service_id(base: str, name: str) -> str:
+    """What the unit of a service is called (`<id>.service`)."""
+    return f"{_prefix(base)}-{name}"
+
+
+def what_matters(stderr: bytes, secrets: Iterable[bytes] = ()) -> str:
+    """The line of a failed check that says what is wrong, without what the secrets hold; "" when there is none."""
+    lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
+    lines = [line for line in lines if line and not _VERDICT.search(line)]
+    serious = [line for line in lines if _SERIOUS.search(line)] or lines
+    said = serious[-1] if serious else ""
+    for content in secrets:
+        for secret in content.decode("utf-8", "replace").split("\n"):
+            if len(secret.strip()) >= _SECRET_LENGTH:
+                said = said.replace(secret.strip(), "…")
+    return without_credentials(said)
+
+
+def _prefix(base: str) -> str:
+    return f"telarchy-{hashlib.sha256(to_bytes(base)).hexdigest()[:8]}"
+
+
+def _folder(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a service")
+    return f"services/{name}"
+
+
+def _checked(base: str) -> str:
+    """A base that can be removed without regret: absolute or below home, no way up in it, and not a root."""
+    parts = base.removeprefix("~").split("/")
+    deep = [part for part in parts if part]
+    if not base.startswith(("/", "~/")) or not deep or {".", ".."} & set(deep) or not base.isprintable():
+        raise ValueError(f"{base!r} is not the base of services")
+    return base.rstrip("/")
+
+
+def _script(name: str, *args: str, call: str = "") -> list[str]:
+    parts = ["job-lib", "service-lib", f"service-{name}"]
+    return ["/bin/sh", "-c", "\n".join([*map(text, parts), call]), f"service-{name}", *args]
+
+
+async def _run(
+    link: Link, argv: Sequence[str], doing: str, *, stdin: bytes = b"", timeout: float = 60.0
+) -> Completed:
+    try:
+        return await link.run(argv, stdin=stdin, timeout=timeout)
+    except TimeoutError:
+        raise ActionFailed(f"{link.host}: {doing}: no end after {timeout:.0f} s", reason="TimedOut") from None
+
+
+def _demand(link: Link, answer: Completed, what: str, reason: str) -> None:
+    if answer.ok:
+        return
+    reason = _REASONS.get(answer.code, reason)
+    complaint = without_credentials(answer.complaint)
+    raise ActionFailed(f"{link.host}: {what}: {complaint}", reason=reason, transient=reason != "NotOurs")
+
+
+def _archive(service: Service, secrets: Mapping[str, bytes]) -> bytes:
+    """A new set of a service as a tar archive."""
+    files = dict(service.files) | {name: secrets[name] for name in service.secret_files}
+    argv = [one.replace("{files}", f"{_folder(service.name)}/files") for one in service.argv]
+    content = {
+        "lib.sh": text("job-lib").encode(),
+        "run.sh": text("service-run").encode(),
+        "args.sh": shell_command(["set", "--", *argv]) + b"\n",
+        "settings.sh": _settings(service),
+        "digest": f"{service.digest} {service.start_digest}\n".encode(),
+        **{f"files/{name}": data for name, data in files.items()},
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        folder = tarfile.TarInfo("files")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+        archive.addfile(folder)
+        for name, data in content.items():
+            if not _FILE.fullmatch(name.removeprefix("files/")):
+                raise ValueError(f"{name!r} is not the name of a service's file")
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o600
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _settings(service: Service) -> bytes:
+    """What the supervisor goes by, as assignments in sh."""
+    settings = {
+        "stop": service.stop,
+        "stop_seconds": str(service.stop_seconds),
+        "reload": service.reload,
+        "wait_for": service.wait_for,
+        "progress": service.progress,
+        "nice": "yes" if service.nice else "no",
+        "delays": " ".join(str(round(1000 * seconds)) for seconds in service.back_off),
+        "lasted": str(LASTED_SECONDS),
+        "log_bytes": str(LOG_BYTES),
+        "secret_files": " ".join(sorted(service.secret_files)),
+    }
+    return b"".join(f"{key}=".encode() + quote(to_bytes(value)) + b"\n" for key, value in settings.items())
