@@ -66,3 +66,11 @@ class SafetyRefusal(TelarchyError):
 
 class StoreError(TelarchyError):
     """The store on disk cannot be used as it is; the message says what that costs."""
+
+
+class PlaylistError(TelarchyError):
+    """What a server answered is no HLS playlist. `rule` is a stable kebab-case id."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        self.rule = rule
+        super().__init__(message)
