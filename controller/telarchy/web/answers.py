@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from telarchy.errors import ConfigError, TelarchyError
+from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets, SecretResolver
 from telarchy.resources import references
 from telarchy.resources.loader import load_text
 from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref
@@ -19,6 +20,7 @@ from telarchy.store import Store
 from telarchy.store.events import EventRecord
 from telarchy.store.objects import APPLIED, Change
 from telarchy.store.store import SOURCE_STATE
+from telarchy.streaming.playbacksecrets import PlaybackSecrets
 
 SNAPSHOT = "snapshot"  # memory key: the last round, for when nobody runs
 EVENTS_SHOWN = 500
@@ -50,7 +52,11 @@ class Engine(Protocol):
 
 
 class Answers:
-    """The questions, by name. `engine` is None when no controller runs; then `explain` answers `why`."""
+    """The questions, by name. `engine` is None when no controller runs; then `explain` answers `why`.
+
+    secrets:  where `secretRef`s lead; None: to files below the state folder and environment variables
+    here:     the URL of the controller's own web server, without a path; "" when there is none
+    """
 
     def __init__(
         self,
@@ -59,9 +65,14 @@ class Answers:
         *,
         explain: Callable[[str, str, str], list[str]] | None = None,
         clock: Callable[[], float] = time.time,
+        secrets: SecretResolver | None = None,
     ) -> None:
         self._store, self._engine, self._clock = store, engine, clock
         self._explain = explain or _nothing_known
+        self._playback = PlaybackSecrets(
+            secrets or FileSecrets(store.folder / SECRETS_FOLDER), store.memory, read_only=store.read_only
+        )
+        self.here = ""
 
     def resources(
         self, *, kinds: Iterable[str] = (), namespace: str = DEFAULT_NAMESPACE
@@ -107,6 +118,19 @@ class Answers:
         if self._engine is None:
             return self._explain(topic, name, namespace)
         return self._engine.why(topic, name)
+
+    def playback(
+        self, *, stream: str, seconds: float, here: str = "", namespace: str = DEFAULT_NAMESPACE
+    ) -> dict[str, Any]:
+        """Where a stream plays, or why not, as `web.playback` tells it; signed for so long if it is Private.
+
+        `here`: the URL of the controller's own server, where that is known better than here. Raises NotFound.
+        """
+        from telarchy.web.signing import signed_playback
+
+        found = self.resources(kinds=("Stream", "MediaEndpoint", "Host"), namespace=namespace)
+        until = int(self._clock() + seconds)
+        return signed_playback(found, stream, until, here or self.here, self._playback.of)
 
     def source(self) -> dict[str, Any] | None:
         """What is known of the source of desired state."""

@@ -1,0 +1,139 @@
+"""Where built-in endpoints listen: each at its own address and port, as its manifest says, while it is declared.
+
+Beside it stands the listener that only this machine reaches and that asks no token: there the endpoint is looked at
+as a viewer would look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from telarchy.resources.mediaendpoint import MediaEndpoint, health_port
+from telarchy.resources.meta import Ref
+from telarchy.web.fleetview import Views
+from telarchy.web.plane import MediaPlane
+from telarchy.web.playback import built_in
+from telarchy.web.safety import Handler, harden
+
+LOOK_SECONDS = 1.0
+RETRY_SECONDS = 5.0
+HEALTH_ADDRESS = "127.0.0.1"
+
+Told = Callable[[Ref, str], None]
+
+
+@dataclass
+class _Site:
+    """A listener. `told`: the last complaint about it, so that it is said once."""
+
+    runner: web.AppRunner | None = None
+    told: str = ""
+    again: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    endpoint: str  # namespace/name
+    address: str
+    port: int
+    health: bool
+    ref: Ref = field(compare=False)
+
+
+class PlaneSites:
+    """Opens and closes listeners as endpoints come and go.
+
+    taken:  ports that this process serves otherwise (`--listen`), where the plane answers too
+    told:   hears why an endpoint cannot be served
+    """
+
+    def __init__(
+        self, views: Views, plane: MediaPlane, told: Told, *, taken: frozenset[int] = frozenset()
+    ) -> None:
+        self._views, self._plane, self._told, self._taken = views, plane, told, taken
+        self._sites: dict[_Wanted, _Site] = {}
+        self._looking = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled; everything is closed then."""
+        try:
+            while True:
+                await self.look()
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            await asyncio.gather(*(self._close(one) for one in list(self._sites)))
+
+    async def look(self) -> None:
+        """Listen where it is wanted, and nowhere else."""
+        async with self._looking:
+            wanted = set(self._wanted())
+            for gone in self._sites.keys() - wanted:
+                await self._close(gone)
+            now = asyncio.get_running_loop().time()
+            for one in wanted:
+                site = self._sites.setdefault(one, _Site())
+                if site.runner is None and now >= site.again:
+                    await self._open(one, site, now)
+
+    def _wanted(self) -> list[_Wanted]:
+        found = []
+        for view in self._views.all():
+            for name, endpoint in view.endpoints.items():
+                if not built_in(view, endpoint) or endpoint.spec.suspend:
+                    continue
+                key = f"{view.door.namespace}/{name}"
+                found += [_Wanted(key, *one, endpoint.ref) for one in _listeners(endpoint, self._taken)]
+        return found
+
+    async def _open(self, one: _Wanted, site: _Site, now: float) -> None:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return await self._plane.answer(request, one.endpoint, health=one.health)
+
+        app = web.Application(middlewares=[_hardened])
+        app.router.add_route("*", "/{rest:.*}", answer)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, one.address, one.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            site.again = now + RETRY_SECONDS
+            why = f"{one.address}:{one.port} cannot be listened on ({error.strerror or error})"
+            if why != site.told:
+                site.told = why
+                self._told(one.ref, why)
+        else:
+            site.runner, site.told = runner, ""
+
+    async def _close(self, one: _Wanted) -> None:
+        site = self._sites.pop(one, None)
+        if site is not None and site.runner is not None:
+            with suppress(OSError):
+                await site.runner.cleanup()
+
+
+def _listeners(endpoint: MediaEndpoint, taken: frozenset[int]) -> list[tuple[str, int, bool]]:
+    listen = endpoint.spec.listen
+    found = [(HEALTH_ADDRESS, health_port(listen.http), True)]
+    if listen.http not in taken:
+        found.append((listen.address, listen.http, False))
+    return found
+
+
+@web.middleware
+async def _hardened(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status)
+    except Exception as bug:  # noqa: BLE001 - kept in the crash file; the others go on
+        asyncio.get_running_loop().call_exception_handler({"message": str(bug), "exception": bug})
+        response = web.Response(status=500)
+    if not response.prepared:
+        harden(response)
+    return response
