@@ -127,6 +127,10 @@ def what_matters(stderr: bytes, secrets: Iterable[bytes] = ()) -> str:
     """The line of a failed check that says what is wrong, without what the secrets hold; "" when there is none."""
     lines = [line.strip() for line in stderr.decode("utf-8", "replace").splitlines()]
     lines = [line for line in lines if line and not _VERDICT.search(line)]
+    for at, line in enumerate(lines):
+        if line.startswith("Message from "):  # varnishd: what, and where
+            lines = [" ".join(lines[at + 1 : at + 3])]
+            break
     serious = [line for line in lines if _SERIOUS.search(line)] or lines
     said = serious[-1] if serious else ""
     for content in secrets:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -19,6 +21,7 @@ from telarchy.links.link import Link
 from telarchy.links.local import LocalLink
 from telarchy.links.ssh import SshLink
 
+DAEMONS = f"{os.environ.get('PATH', '')}:/usr/sbin"
 PATIENCE = 20.0  # a busy machine; what is waited for takes a fraction of a second on an idle one
 
 
@@ -210,6 +213,63 @@ async def test_what_a_dead_process_left_does_not_stay(base: str) -> None:
     os.kill(pid(base), signal.SIGKILL)
     await until(link, base, running(2))
     assert not alive(worker)
+
+
+@pytest.mark.skipif(not shutil.which("nginx", path=DAEMONS), reason="nginx is not installed")
+async def test_a_killed_nginx_gets_its_port_back(base: str) -> None:
+    link = LocalLink("black")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    conf = f"""daemon off; pid nginx.pid; error_log stderr warn; worker_processes 2; events {{}}
+        http {{ access_log off; server {{ listen 127.0.0.1:{port}; return 200 one; }} }}"""
+    words = ("nginx", "-p", ".", "-e", "stderr", "-c", "{files}/nginx.conf")
+    made = Service(
+        name="http",
+        argv=words,
+        check=(*words, "-t"),
+        files={"nginx.conf": conf.encode()},
+        reload="HUP",
+        stop="QUIT",
+    )
+
+    async def answer() -> bytes:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            said = await reader.read()
+            writer.close()
+            return said.rsplit(b"\n", 1)[-1]
+        except OSError:
+            return b""
+
+    async def says(word: bytes) -> None:
+        start = time.monotonic()
+        while await answer() != word:
+            assert time.monotonic() - start < PATIENCE, await seen(link, base, "http")
+            await asyncio.sleep(0.02)
+
+    assert await services.put(link, base, made, {}) == "started"
+    await says(b"one")
+    os.kill(pid(base, name="http"), signal.SIGKILL)
+    await until(link, base, running(2), "http")
+    await says(b"one")
+    first = pid(base, name="http")
+    changed = replace(made, files={"nginx.conf": conf.replace("one", "two").encode()})
+    assert await services.put(link, base, changed, {}) == "reloaded"
+    await says(b"two")
+    with pytest.raises(ActionFailed, match=r"\[emerg\].*unknown directive \"bogus\""):
+        await services.put(link, base, replace(made, files={"nginx.conf": b"bogus on;"}), {})
+    assert pid(base, name="http") == first and await answer() == b"two"
+    await services.stop(link, base, "http")
+    assert await answer() == b""
+
+
+def test_what_a_compiler_of_vcl_says() -> None:
+    said = b"Could not delete x\nMessage from VCC-compiler:\nSymbol not found: 'req.x'\nAt: ('v' Line 3 Pos 20)\n"
+    said += b"sub vcl_recv {}\n--##--\n\nRunning VCC-compiler failed, exited with 2\nVCL compilation failed\n"
+    assert services.what_matters(said) == "Symbol not found: 'req.x' At: ('v' Line 3 Pos 20)"
+    assert services.what_matters(b"") == ""
 
 
 async def test_a_process_waits_for_its_flag(base: str) -> None:
