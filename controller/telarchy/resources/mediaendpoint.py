@@ -385,7 +385,7 @@ KIND = Kind(
     model=MediaEndpoint,
     plural="mediaendpoints",
     singular="mediaendpoint",
-    short_names=("me", "endpoint"),
+    short_names=("me",),
     columns=(
         Column("Role", ".spec.role"),
         Column("Host", ".spec.hostRef"),

@@ -225,7 +225,7 @@ def test_resources_are_values() -> None:
         ("st", "Stream"),
         ("sk", "StreamKey"),
         ("me", "MediaEndpoint"),
-        ("endpoint", "MediaEndpoint"),
+        ("me", "MediaEndpoint"),
     ],
 )
 def test_kinds_are_found_by_every_name(typed: str, kind: str) -> None:
