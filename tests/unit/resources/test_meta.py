@@ -225,7 +225,6 @@ def test_resources_are_values() -> None:
         ("st", "Stream"),
         ("sk", "StreamKey"),
         ("me", "MediaEndpoint"),
-        ("me", "MediaEndpoint"),
     ],
 )
 def test_kinds_are_found_by_every_name(typed: str, kind: str) -> None:
