@@ -18,32 +18,35 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
+from telarchy.errors import TelarchyError
 from telarchy.resources.mediaendpoint import MediaEndpoint
 from telarchy.resources.stream import Stream
 from telarchy.streaming import layout, tokens
+from telarchy.streaming.serving import FOR_EVER, GENERATION, NAME, RENDITION
 from telarchy.streaming.tokens import Verdict
 from telarchy.web.accesslog import AccessLogs, Entry
 from telarchy.web.fleetview import FleetView, Views
 from telarchy.web.playback import built_in
 from telarchy.web.safety import harden
 
-_NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_GENERATION = r"[A-Za-z0-9][A-Za-z0-9-]{0,63}"
+_MEDIA = r"(?P<playlist>index\.m3u8)|(?P<init>init[0-9a-z_-]{0,32}\.mp4)|(?P<segment>s[0-9]{1,20}\.m4s)"
 _PATH = re.compile(
-    rf"(?:/p/(?P<sig>[A-Za-z0-9_-]{{43}})/(?P<expires>[1-9][0-9]{{9}}))?/(?P<door>live|health)"
-    rf"/(?P<stream>{_NAME})/(?P<generation>{_GENERATION})"
-    rf"/(?:(?P<master>master\.m3u8)|(?P<rendition>{_NAME})/"
-    rf"(?:(?P<playlist>index\.m3u8)|(?P<init>init[A-Za-z0-9_]{{0,32}}\.mp4)|(?P<segment>s[0-9]{{1,19}}\.m4s)))",
+    rf"(?:(?:/p/(?P<sig>[A-Za-z0-9_-]{{43}})/(?P<expires>[1-9][0-9]{{9}}))?/live|/(?P<health>health))"
+    rf"/(?P<stream>{NAME})/(?P<generation>{GENERATION})"
+    rf"/(?:(?P<master>master\.m3u8)|(?P<rendition>{RENDITION})/(?:{_MEDIA}))(?:\?.*)?",
     re.ASCII,
 )
-PLAYLIST_TYPE, SEGMENT_TYPE = "application/vnd.apple.mpegurl", "video/mp4"
-KEPT = {  # Cache-Control by kind
-    "master": "public, max-age=1",
-    "playlist": "public, max-age=1",
-    "init": "public, max-age=60",  # written anew by each start of a ladder
-    "segment": "public, max-age=3600, immutable",
+_SHOWN = re.compile(r"([A-Za-z0-9_-]{43})/([1-9][0-9]{9})", re.ASCII)
+PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
+TYPES = {
+    "master": PLAYLIST_TYPE,
+    "playlist": PLAYLIST_TYPE,
+    "init": "video/mp4",
+    "segment": "video/iso.segment",
 }
+PLAYLISTS = ("master", "playlist")
 NOT_KEPT = "no-store"
+_LOGGED = web.RequestKey("logged", tuple[object, ...])
 
 
 class Asked(NamedTuple):
@@ -78,7 +81,7 @@ def meaning(raw_path: str) -> Asked | None:
         rendition=found["rendition"] or "",
         file=found[kind],
         token=(sig, found["expires"]) if sig else None,
-        health=found["door"] == "health",
+        health=bool(found["health"]),
     )
 
 
@@ -118,10 +121,16 @@ class MediaPlane:
         response = self._decide(request, asked, view, stream, base)
         _allow(response, request, endpoint)
         harden(response)
-        await response.prepare(request)
         if not health and request.method != hdrs.METH_OPTIONS:
-            self._log(request, asked, base, response)
+            request[_LOGGED] = (asked, base)
         return response
+
+    async def sent(self, request: web.Request, response: web.StreamResponse) -> None:
+        """To be called when an answer's headers are known (`Application.on_response_prepare`): makes its line."""
+        if _LOGGED in request:
+            asked, base = request[_LOGGED]
+            assert isinstance(asked, Asked) and isinstance(base, Path)
+            self._log(request, asked, base, response)
 
     def _find(self, asked: Asked, only: str | None) -> tuple[FleetView, MediaEndpoint, Path, Stream] | None:
         """The endpoint that has the generation, a fresh one if there is a choice."""
@@ -149,11 +158,10 @@ class MediaPlane:
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             return _refused(405)
         if stream.spec.visibility == "Private" and not asked.health:
-            status = self._judge(asked, view, stream)
+            status = self._judge(request, asked, view, stream)
             if status:
                 return _refused(status)
-        # a segment that is there may still be fetched: it plays out what was promised
-        if asked.kind in ("master", "playlist") and (base / layout.stale_flag(asked.stream)).exists():
+        if not asked.health and (base / layout.stale_flag(asked.stream)).exists():
             return _refused(503)
         file = base / asked.path
         try:
@@ -161,26 +169,41 @@ class MediaPlane:
         except OSError:
             return _refused(404)
         if not size:
-            return _refused(503 if asked.kind in ("master", "playlist") else 404)  # a full disk leaves such
+            return _refused(503 if asked.kind in PLAYLISTS else 404)  # a full disk leaves such
         response = web.FileResponse(file)
-        response.content_type = PLAYLIST_TYPE if asked.kind in ("master", "playlist") else SEGMENT_TYPE
-        response.headers[hdrs.CACHE_CONTROL] = KEPT[asked.kind]
+        response.content_type = TYPES[asked.kind]
+        half = max(1, int(stream.spec.segment.duration.seconds // 2))
+        kept = f"max-age={half}" if asked.kind in PLAYLISTS else f"max-age={FOR_EVER}, immutable"
+        response.headers[hdrs.CACHE_CONTROL] = kept
         return response
 
-    def _judge(self, asked: Asked, view: FleetView, stream: Stream) -> int:
+    def _judge(self, request: web.Request, asked: Asked, view: FleetView, stream: Stream) -> int:
         """0, or the status of a refusal."""
-        if asked.token is None:
-            return 403
-        known = [one.reveal().decode("utf-8", "surrogateescape") for one in view.door.playback(stream)]
-        verdict = tokens.verify(known, asked.stream, *asked.token, self._clock())
+        token = asked.token
+        if token is None:
+            shown = _SHOWN.fullmatch(request.headers.get(tokens.HEADER, ""))
+            if shown is None:
+                return 403
+            token = (shown[1], shown[2])
+        try:
+            secrets = view.door.playback(stream)
+        except TelarchyError:
+            return 403  # which secret is missing stands in the stream's status
+        known = [one.reveal().decode("utf-8", "surrogateescape") for one in secrets]
+        verdict = tokens.verify(known, asked.stream, *token, self._clock())
         if verdict is Verdict.VALID or (verdict is Verdict.GRACE and asked.kind != "master"):
             return 0
         return 403 if verdict is Verdict.FORGED else 410
 
     def _log(self, request: web.Request, asked: Asked, base: Path, response: web.StreamResponse) -> None:
         sent = 0 if request.method == hdrs.METH_HEAD else (response.content_length or 0)
-        parts = (request.remote or "", request.headers.get(hdrs.USER_AGENT, ""), (asked.token or ("",))[0])
-        viewer = hmac.new(self._salt, "\n".join(parts).encode("utf-8", "replace"), hashlib.sha256)
+        viewer = "-"
+        # as in nginx: whoever fetches playlists watches, unless it is another endpoint of ours
+        if asked.kind in PLAYLISTS and "telarchy" not in request.headers.get(hdrs.VIA, ""):
+            sig = asked.token[0] if asked.token is not None else ""
+            parts = (request.remote or "", request.headers.get(hdrs.USER_AGENT, ""), sig)
+            mark = hmac.new(self._salt, "\n".join(parts).encode("utf-8", "replace"), hashlib.sha256)
+            viewer = mark.hexdigest()[:16]
         self.logs.add(
             base / layout.ACCESS_LOG,
             Entry(
@@ -191,7 +214,7 @@ class MediaPlane:
                 rendition=asked.rendition,
                 status=response.status,
                 sent=sent,
-                viewer=viewer.hexdigest()[:16],
+                viewer=viewer,
             ),
         )
 
@@ -199,7 +222,7 @@ class MediaPlane:
 def _refused(status: int) -> web.Response:
     response = web.Response(status=status, headers={hdrs.CACHE_CONTROL: NOT_KEPT})
     if status == 503:
-        response.headers[hdrs.RETRY_AFTER] = "2"
+        response.headers[hdrs.RETRY_AFTER] = "1"
     return response
 
 
@@ -215,7 +238,7 @@ def _allow(response: web.StreamResponse, request: web.Request, endpoint: MediaEn
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = asking
     if request.method == hdrs.METH_OPTIONS:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, HEAD, OPTIONS"
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = hdrs.RANGE
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Range, Cache-Control"
         response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "86400"
     else:
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Content-Length, Content-Range"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Content-Length, Content-Range, Date"

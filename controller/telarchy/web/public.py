@@ -37,10 +37,11 @@ from telarchy.web.access import AccessDenied
 from telarchy.web.answers import NotFound
 from telarchy.web.fleetview import FleetView, Views
 from telarchy.web.pagefiles import PageFiles
+from telarchy.web.plane import MediaPlane
 from telarchy.web.playback import Token, listed, playback
 from telarchy.web.ratelimit import RateLimit
 from telarchy.web.reports import ReportBook, ReportMalformed
-from telarchy.web.safety import Handler, secured
+from telarchy.web.safety import secured
 
 BODY_SECONDS = 10.0  # for a body of a few KiB to arrive
 SIGNED = "/p/{sig}/{expires}"
@@ -68,7 +69,7 @@ class PublicServer:
         *,
         health: Callable[[], Mapping[str, Any]] = dict,
         metrics: Callable[[], tuple[bytes, str]] | None = None,
-        plane: Handler | None = None,
+        plane: MediaPlane | None = None,
         page_files: PageFiles | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -119,7 +120,8 @@ class PublicServer:
         add("GET", "/metrics", self._figures)
         if self._plane is not None:
             for path in ("/live/{rest:.*}", f"{SIGNED}/live/{{rest:.*}}"):
-                add("*", path, self._plane)
+                add("*", path, self._plane.serve)
+            app.on_response_prepare.append(self._plane.sent)
         return app
 
     # --- what can be asked -------------------------------------------------------------------------------------

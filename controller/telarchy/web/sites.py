@@ -96,6 +96,7 @@ class PlaneSites:
 
         app = web.Application(middlewares=[_hardened])
         app.router.add_route("*", "/{rest:.*}", answer)
+        app.on_response_prepare.append(self._plane.sent)
         runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await runner.setup()
         try:
