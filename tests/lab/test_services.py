@@ -14,6 +14,7 @@ from tests.lab.lab import Lab
 from tests.lab.test_links import MEDIA, manifest, pooled
 
 from telarchy.core.service import Service, ServiceSeen, ServiceState
+from telarchy.errors import ActionFailed
 from telarchy.links import services
 from telarchy.links.link import Link
 
@@ -126,3 +127,39 @@ async def test_a_service_is_a_unit_that_comes_back(
         f"{user}: put {put_seconds:.2f} s, child {child_seconds:.2f} s, supervisor {supervisor_seconds:.2f} s, "
         f"after ssh answered {boot_seconds:.2f} s, retire {retire_seconds:.2f} s"
     )
+
+
+async def test_a_disk_that_takes_nothing_does_not_stop_a_service(
+    lab: Lab, fleet: MakeFleet, tmp_path: Path
+) -> None:
+    """Full: kept up, rightly told, left as it was by a put that cannot be. Read-only: kept up."""
+    (nas,) = fleet("nas", volumes={MEDIA: 64})
+    nas.run(f"chown media {MEDIA}")
+    async with pooled(tmp_path, lab, manifest(nas)) as pool:
+        link = await pool.link("nas")
+        made = replace(BEAT, progress="progress/garden")
+        await services.put(link, UGLY, made, {})
+        await seen(link, UGLY, running(1))
+        nas.fill(MEDIA)
+        for start in (1, 2, 3):
+            await link.run(["kill", "-9", await note(link, UGLY, "pid")])
+            found = await seen(link, UGLY, running(start + 1))
+            assert found.code == 137 and found.since > time.time() - 60
+        assert await services.kick(link, UGLY, BEAT.name, 4)
+        await seen(link, UGLY, running(5))
+        changed = replace(made, files={"a": b"2\n" * 100_000})
+        with pytest.raises(ActionFailed) as failed:
+            await services.put(link, UGLY, changed, {})
+        assert failed.value.reason == "CannotPut" and "No space left" in str(failed.value)
+        found = await seen(link, UGLY, running(5))
+        assert found.digest == made.digest and await sleepers(link) == 1
+        nas.unfill(MEDIA)
+        assert await services.put(link, UGLY, changed, {}) == "restarted"
+        await seen(link, UGLY, running(6))
+
+        nas.remount_ro(MEDIA)
+        await link.run(["kill", "-9", await note(link, UGLY, "pid")])
+        start = time.monotonic()
+        while await sleepers(link) == 0:
+            assert time.monotonic() - start < 30
+            await asyncio.sleep(0.05)

@@ -4,7 +4,7 @@
 enter_base "$1" || { echo other && exit 0; }
 dir=services/$2
 [ -d "$dir" ] || { echo other && exit 0; }
-take_lock "services/.$2.lock" || exit 1
+own_service "$2" || exit 1
 state='' starts=''
 { read -r state starts _; } 2>/dev/null <"$dir/state"
 if [ "$state" = Running ] && [ "$starts" = "$3" ] && lives "$dir/supervisor" && lives "$dir/pid"; then

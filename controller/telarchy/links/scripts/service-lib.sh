@@ -31,6 +31,19 @@ marked() {
 	[ -f $MARKER ] && [ ! -L $MARKER ]
 }
 
+# own_service NAME: wait until this script is the only one that changes it. Descriptor 8 holds the lock where there is
+# flock, which needs no block of a full disk.
+own_service() {
+	_lock=services/.$1.lock
+	if ! command -v flock >/dev/null; then
+		take_lock "$_lock"
+		return
+	fi
+	[ -e "$_lock" ] || true >"$_lock" || return 1
+	exec 8<"$_lock"
+	flock -w 20 8 || { echo "another process does not let go of $1" >&2 && return 1; }
+}
+
 # find_manager: MANAGER becomes system, user or "", UNITS the folder of its units.
 find_manager() {
 	MANAGER='' UNITS='' TARGET=''

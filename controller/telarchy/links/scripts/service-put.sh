@@ -8,7 +8,7 @@ enter_base "$1" make || exit $?
 name=$2 id=$3 digest=$4 start_digest=$5 how=$6 dir=services/$2
 shift 6
 umask 077
-mkdir -p services && take_lock "services/.$name.lock" || exit 1
+mkdir -p services && own_service "$name" || exit 1
 
 was='' was_start='' runs=''
 { read -r was was_start; } 2>/dev/null <"$dir/applied"
@@ -26,7 +26,7 @@ fi
 
 rm -rf "$dir/next" && mkdir -p "$dir/next" && tar -xof - -C "$dir/next" || exit 1
 if [ $# -gt 0 ]; then
-	"$@" </dev/null >/dev/null || {
+	"$@" </dev/null >/dev/null 8<&- || {
 		rm -rf "$dir/next"
 		rmdir "$dir" 2>/dev/null # where there was nothing, nothing stays
 		exit 4
@@ -85,9 +85,9 @@ start_detached() {
 	set -- sh "$dir/current/run.sh" "$name" "$id"
 	[ "$nice" = no ] || set -- nice -n 5 "$@"
 	if command -v setsid >/dev/null; then
-		setsid "$@" </dev/null >/dev/null 2>&1 &
+		setsid "$@" </dev/null >/dev/null 2>&1 8<&- &
 	else
-		nohup "$@" </dev/null >/dev/null 2>&1 &
+		nohup "$@" </dev/null >/dev/null 2>&1 8<&- &
 	fi
 }
 

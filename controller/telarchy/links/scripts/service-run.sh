@@ -38,9 +38,16 @@ else
 	exec 9>/dev/null # a disk that takes no log must not keep a stream from running
 fi
 
+# What is noted must be right on a full disk, too: written over in place it needs no new block.
 tell() { # STATE
-	printf '%s %s %s %s\n' "$1" "$starts" "$(date +%s)" "$code" >"$dir/state.new" &&
-		mv -f "$dir/state.new" "$dir/state"
+	_line="$1 $starts $(date +%s) $code"
+	{ printf '%s\n' "$_line" >"$dir/state.new" && mv -f "$dir/state.new" "$dir/state"; } 2>/dev/null ||
+		printf '%-63s\n' "$_line" 2>/dev/null 1<>"$dir/state"
+}
+
+note_child() {
+	note_pid "$dir/pid" "$child" 2>/dev/null ||
+		printf '%s\n%s\n%s\n' "$child" "$BORN" "$BOOT" 2>/dev/null 1<>"$dir/pid"
 }
 
 uptime() { # sets UP: seconds on a clock that nobody sets
@@ -199,7 +206,7 @@ while :; do
 	TELARCHY_JOB=$id $runner "$@" </dev/null >&9 2>&9 9>&- &
 	child=$! starting=''
 	umask 077
-	note_pid "$dir/pid" "$child"
+	note_child
 	tell Running
 	read -r set_after _ <"$dir/current/digest"
 	if [ -n "$reload" ] && [ "$set_before" != "$set_after" ]; then
@@ -209,7 +216,6 @@ while :; do
 	code=$?
 	end_group # its workers would hold its ports
 	child=''
-	rm -f "$dir/pid"
 	note_complaint ended
 	uptime
 	[ $((UP - began)) -lt "$lasted" ] || failures=0

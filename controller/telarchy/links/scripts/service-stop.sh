@@ -10,7 +10,7 @@ case $? in
 	;;
 *) exit 3 ;;
 esac
-[ ! -d services ] || take_lock "services/.$2.lock" || exit 1
+[ ! -d services ] || own_service "$2" || exit 1
 find_manager
 end_service "$2" "$3" || { echo "$2 does not stop" >&2 && exit 1; }
 remove_unit "$3" && rm -rf "services/$2"
