@@ -197,11 +197,41 @@ async def test_all_namespaces_and_none_by_name(api, operators):
     assert f'telarchy_complete{{namespace="{late}"}} 1.0' in await running.metrics()
 
 
-async def test_a_namespace_that_may_not_be_read_is_left_out(api, gate, operators):
+async def test_a_namespace_that_may_not_be_read_is_left_out_until_it_may(api, gate, operators):
     other = await api.new_namespace()
     operators.namespaces.append(other)
-    gate.refuse("GET", f"/namespaces/{other}/", 403, 10_000)
+    refusal = gate.refuse("GET", f"/namespaces/{other}/", 403, 10_000)
+    await some_fleet(api)
+    await some_fleet(api, other)
+    running = await operators.start()
+    await api.until_ready("CustodyFloor", "films")
+    assert f"{other} is left out" in running.log.read_text()
+    status, said = await running.health()
+    assert status == 200 and list(said["leftOut"]) == [other]
+    refusal.times = 0  # somebody granted the right
+    await api.until_ready("CustodyFloor", "films", namespace=other)
+    await api.apply("Host", "cellar", HOST | root("cellar"))
+    await api.until_ready("Host", "cellar")  # the first one is acted on as before
+    assert (await running.health())[1]["leftOut"] == {}
+    assert await running.stop() == 0
+
+
+async def test_crds_that_are_taken_away_are_waited_for(api, gate, operators):
     await some_fleet(api)
     running = await operators.start()
     await api.until_ready("CustodyFloor", "films")
-    assert "is left out" in running.log.read_text()
+    gone = gate.refuse("GET", "/hosts$", 404, 10_000)
+    await gate.cut_watches()
+
+    async def waits() -> bool:
+        status, said = await running.health()
+        return status == 200 and said.get("waitingFor") == ["hosts.telarchy.dev"]
+
+    await until(waits, "it says what it waits for", 30, running.log.read_text)
+    gone.times = 0
+    await api.apply("Host", "cellar", HOST | root("cellar"))
+    await api.until_ready("Host", "cellar", seconds=30)
+    gone.times = 10_000
+    await gate.cut_watches()
+    await until(waits, "it says so again", 30, running.log.read_text)
+    assert await running.stop() == 0, "SIGTERM ends the waiting"

@@ -70,7 +70,12 @@ def main(namespaces, identity, kubeconfig, state, liveness, large):
     times, relist, rate = (LeaseTimes(), RELIST_SECONDS, 1000.0) if large else (TIMES, 2.0, WRITES_PER_SECOND)
     fleets = FleetOptions(state, identity, times, rooms=lambda _: Box().rooms())
     options = OperatorOptions(
-        fleets, namespaces=namespaces, liveness=liveness, relist=relist, writes_per_second=rate
+        fleets,
+        namespaces=namespaces,
+        liveness=liveness,
+        relist=relist,
+        knock=0.5,
+        writes_per_second=rate,
     )
     asyncio.run(run_operator(lambda: connection(kubeconfig), options))
 

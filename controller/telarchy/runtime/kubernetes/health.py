@@ -25,10 +25,13 @@ FIRST_ROUND_SECONDS = 120.0  # a new leader may take so long until its first one
 
 
 class HealthServer:
-    """Serves `address` (`http://host:port/path`) and `/metrics` while inside `async with`. "" serves nothing."""
+    """Serves `address` (`http://host:port/path`) and `/metrics` while inside `async with`. "" serves nothing.
+
+    operator:  who is asked; another one when watching began anew
+    """
 
     def __init__(self, operator: Operator, address: str) -> None:
-        self._operator, self._address = operator, address
+        self.operator, self._address = operator, address
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -51,11 +54,11 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
-        report = health(self._operator)
+        report = health(self.operator)
         return web.json_response(report, status=200 if report["status"] == "ok" else 503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        operator = self._operator
+        operator = self.operator
         figures = metrics_text(
             lambda: [_figures(one) for one in operator.fleets.values()],
             {
@@ -79,6 +82,8 @@ def health(operator: Operator) -> dict[str, Any]:
         "listed": operator.listings.age is not None,
         "listAge": _rounded(operator.listings.age),
         "watchBehind": round(operator.listings.behind, 1),
+        "waitingFor": list(operator.waiting),
+        "leftOut": dict(operator.refused),
         "unreachable": list(operator.listings.failing),
         "queueDepth": sum(one["queueDepth"] for one in fleets.values()),
         "fleets": fleets,

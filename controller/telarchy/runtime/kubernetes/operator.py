@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import kopf
 
@@ -29,8 +31,11 @@ log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20.0  # how long fleets have to finish; terminationGracePeriodSeconds must be longer
 KINDS_PAUSE_SECONDS = 5.0
+KNOCK_SECONDS = 15.0  # then a namespace that may not be read is tried again, and ever more rarely
+LONGEST_KNOCK_SECONDS = 300.0
 
 Login = Callable[[], kopf.ConnectionInfo]
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -40,23 +45,33 @@ class OperatorOptions:
     namespaces:  the fleets to act on; () means every namespace
     liveness:    `http://host:port/path` to answer probes at, with `/metrics` beside it; "" for none
     relist:      seconds between the lists that are compared with what the watch told
+    knock:       seconds until a namespace that may not be read is tried again for the first time
     """
 
     fleets: FleetOptions
     namespaces: tuple[str, ...] = ()
     liveness: str = ""
     relist: float = RELIST_SECONDS
+    knock: float = KNOCK_SECONDS
     writes_per_second: float = WRITES_PER_SECOND
 
 
 class Operator:
-    """The fleets by namespace. All methods are called on one event loop."""
+    """The fleets by namespace, for as long as the watch holds. All methods are called on one event loop.
+
+    waiting:  what is missing before anything can be watched, in plain words
+    refused:  named namespaces that may not be read, and why
+    again:    the watch is to be begun anew
+    """
 
     def __init__(self, cluster: Cluster, options: OperatorOptions) -> None:
         self.fleets: dict[str, ClusterFleet] = {}
         self.cluster, self.options = cluster, options
         self.failure: BaseException | None = None
         self.stopped = asyncio.Event()
+        self.waiting: tuple[str, ...] = ()
+        self.refused: dict[str, str] = {}
+        self.again = False
         self._rate = TokenBucket(options.writes_per_second, BURST)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.listings = self._listings(options.namespaces)
@@ -124,36 +139,61 @@ class Operator:
         Raises ConfigError when none of them may."""
         named: Sequence[str | None] = self.options.namespaces or [None]
         while True:
-            refused: dict[str | None, str] = {}
-            missing = set()
-            for kind in KINDS.values():
-                for namespace in named:
-                    try:
-                        await self.cluster.request(
-                            "GET", Collection.of(kind, namespace).path, params={"limit": "1"}
-                        )
-                    except ClusterError as error:
-                        if error.status == 404:
-                            missing.add(f"{kind.plural}.{GROUP}")
-                        elif error.status == 403:
-                            refused.setdefault(namespace, str(error))
-                        elif not error.transient:
-                            raise
-                        else:
-                            missing.add(str(error))
+            missing: set[str] = set()
+            refused = {one: why for one in named if (why := await self._refusal(one, missing))}
             if not missing:
                 break
-            log.warning("waiting for %s (kubectl apply --server-side -f crds/)", ", ".join(sorted(missing)))
+            if self.waiting != tuple(sorted(missing)):
+                self.waiting = tuple(sorted(missing))
+                log.warning("waiting for %s (kubectl apply --server-side -f crds/)", ", ".join(self.waiting))
             await asyncio.sleep(KINDS_PAUSE_SECONDS)
-        for namespace, why in refused.items():
-            log.error("%s is left out: %s", namespace or "the cluster", why)
+        self.waiting = ()
         if len(refused) == len(named):
             raise ConfigError(f"nothing may be read with these rights: {next(iter(refused.values()))}")
+        self.refused = {one: why for one, why in refused.items() if one is not None}
+        for namespace, why in self.refused.items():
+            log.error("%s is left out until it may be read: %s", namespace, why)
         return tuple(one for one in named if one is not None and one not in refused)
+
+    async def _refusal(self, namespace: str | None, missing: set[str]) -> str:
+        """Why a namespace may not be read, "" when it may. Adds what is not there yet to `missing`."""
+        why = ""
+        for kind in KINDS.values():
+            try:
+                await self.cluster.request("GET", Collection.of(kind, namespace).path, params={"limit": "1"})
+            except ClusterError as error:
+                if error.status == 404:
+                    missing.add(f"{kind.plural}.{GROUP}")
+                elif error.status == 403:
+                    why = why or str(error)
+                elif not error.transient:
+                    raise
+                else:
+                    missing.add(str(error))
+        return why
+
+    async def _knock(self) -> None:
+        """Until a namespace that was refused may be read: then watching begins anew, with it."""
+        pause = self.options.knock
+        while self.refused:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_KNOCK_SECONDS)
+            for namespace in self.refused:
+                missing: set[str] = set()
+                if not await self._refusal(namespace, missing) and not missing:
+                    log.info("%s may be read now", namespace)
+                    self.begin_again()
+        await asyncio.Event().wait()
+
+    def begin_again(self) -> None:
+        """End watching, and every fleet with it, to begin anew at once. Jobs on hosts go on."""
+        self.again = True
+        self.stopped.set()
 
     def start(self) -> None:
         """Begin to list. Fleets begin when the watch tells of their first object."""
         self._spawn("lists", self.listings.run())
+        self._spawn("knock", self._knock())
 
     async def stop(self) -> None:
         """Let every fleet finish. Jobs on hosts go on, and are found again."""
@@ -175,15 +215,60 @@ class Operator:
 
 
 async def run_operator(login: Login, options: OperatorOptions) -> None:
-    """Run until SIGTERM or SIGINT. Raises TelarchyError when it cannot, or what went wrong inside."""
+    """Run until SIGTERM or SIGINT. Raises TelarchyError when it cannot, or what went wrong inside.
+
+    A watch that breaks for good (the CRDs are taken away, rights are withdrawn) ends nothing: it is told, and begun
+    anew as soon as there is something to watch."""
+    ending = asyncio.Event()
     async with Cluster(login) as cluster:
         operator = Operator(cluster, options)
-        async with HealthServer(operator, options.liveness):
-            namespaces = await operator.reachable()
-            operator.listings = operator._listings(namespaces)
-            await _watch(operator, login, namespaces)
-        if operator.failure is not None:
-            raise operator.failure
+        async with HealthServer(operator, options.liveness) as health:
+            while True:
+                _on_signals(
+                    ending.set
+                )  # kopf's own take their place while it runs, and mean nothing after it
+                namespaces = await _unless(ending, operator.reachable())
+                if namespaces is None:
+                    return
+                operator.listings = operator._listings(namespaces)
+                broken = await _watched(operator, login, namespaces)
+                if operator.failure is not None:
+                    raise operator.failure
+                if not (broken or operator.again):
+                    return
+                operator = health.operator = Operator(cluster, options)
+                if broken:
+                    _on_signals(ending.set)
+                    await _unless(ending, asyncio.sleep(KINDS_PAUSE_SECONDS))
+
+
+async def _watched(operator: Operator, login: Login, namespaces: Sequence[str]) -> bool:
+    """Watch until told to stop (False), or until the watch itself breaks (True)."""
+    try:
+        await _watch(operator, login, namespaces)
+    except Exception as error:  # noqa: BLE001 - kopf raises what its watchers met; what fleets met is in `failure`
+        if operator.failure is None:
+            log.error("watching ended, and is begun anew: %s: %s", type(error).__name__, error)
+        return True
+    return False
+
+
+async def _unless(ending: asyncio.Event, work: Coroutine[Any, Any, R]) -> R | None:
+    """What comes of the work, None when it is time to end before."""
+    working, ends = asyncio.create_task(work), asyncio.create_task(ending.wait())
+    try:
+        await asyncio.wait([working, ends], return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() and not ending.is_set() else None
+    finally:
+        for task in (working, ends):
+            task.cancel()
+        await asyncio.gather(working, ends, return_exceptions=True)
+
+
+def _on_signals(callback: Callable[[], None]) -> None:
+    with suppress(ValueError, RuntimeError):  # only the main thread can take signals
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, callback)
 
 
 async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) -> None:
@@ -231,5 +316,6 @@ def watch_settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10
     settings.watching.server_timeout = 600
     settings.queueing.exit_timeout = 1.0
-    settings.process.ultimate_exiting_timeout = STOP_SECONDS + 10
+    # kopf would kill the process so many seconds after each end of a watch, and this one may begin anew
+    settings.process.ultimate_exiting_timeout = None
     return settings
