@@ -95,6 +95,7 @@ class EndpointSeen:
     reported:  when; the plan compares it with now
     present:   whether anything of it lies on the host
     writable:  whether its spool can be written to; None while not known
+    restarts:  by service: how often its process was started within the last minutes
     keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
     trouble:   why it cannot be looked at, for a person
     """
@@ -103,6 +104,7 @@ class EndpointSeen:
     reported: float
     present: bool = True
     services: Mapping[str, ServiceSeen] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
     streams: Mapping[str, StreamSeen] = field(default_factory=dict)
     keys: Mapping[str, KeyUse] = field(default_factory=dict)
     keys_digest: str = ""

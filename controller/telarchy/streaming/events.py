@@ -1,0 +1,103 @@
+"""What a person may want to read later about streams: told once, when it happens. Pure.
+
+What was told last is part of the evidence, so that neither a round that changes nothing nor a restart tells it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from telarchy.core.plan import Event
+from telarchy.resources.stream import Stream
+from telarchy.streaming.deliberation import Deliberation
+from telarchy.streaming.endpoint_status import crash_loops
+from telarchy.streaming.evidence import Generation
+from telarchy.streaming.status import source_of
+from telarchy.streaming.steps import out_of_space
+
+
+@dataclass
+class Told:
+    """Events of this round, and what has been told with them, by subject."""
+
+    events: list[Event] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
+
+
+def tell(done: Deliberation, now: float) -> Told:
+    """Compare with what was told before."""
+    news = Told()
+    before = done.terms.seen.told
+    for stream in done.terms.streams.values():
+        _of_stream(news, before, done, stream, now)
+    for place in done.terms.places.values():
+        if place.external:
+            continue
+        loops = None if place.unknown else ", ".join(crash_loops(place))
+        if _begins(news, before, f"crash/{place.name}", loops):
+            text = f"{loops} ends again and again; it is tried again, at most once a minute"
+            news.events.append(Event(place.ref, "CrashLoop", text, "Warning"))
+        short = None if place.unknown else out_of_space(place)
+        if _begins(news, before, f"space/{place.name}", short) and short:
+            news.events.append(Event(place.ref, "OutOfSpace", short, "Warning"))
+    _choices(news, done)
+    return news
+
+
+def _of_stream(news: Told, before: Mapping[str, str], done: Deliberation, stream: Stream, now: float) -> None:
+    turn = done.turns[stream.name]
+    for gone in turn.ended:
+        news.events.append(Event(stream.ref, "GenerationEnded", f"{gone} ended"))
+    if turn.began and turn.now is not None:
+        news.events.append(Event(stream.ref, "GenerationStarted", f"{turn.now.id} was started"))
+    if turn.went_live and turn.now is not None:
+        news.events.append(Event(stream.ref, "Live", f"{turn.now.id} can be played"))
+    subject = f"source/{stream.name}"
+    source, known = source_of(done, stream), before.get(subject, "")
+    news.told[subject] = known if source == "Unknown" else source
+    live = turn.active is not None and turn.active.live is not None and not turn.went_live
+    if live and known and source not in ("Unknown", known):
+        lost = source == "Absent"
+        news.events.append(
+            Event(stream.ref, "SourceLost", "nothing comes in any more; its generation stays", "Warning")
+            if lost
+            else Event(stream.ref, "SourceReturned", "something comes in again")
+        )
+    _note_arrival(news, before, turn.active, source, now)
+
+
+def _note_arrival(
+    news: Told, before: Mapping[str, str], active: Generation | None, source: str, now: float
+) -> None:
+    """When something first came in for a generation: from there its start is measured."""
+    if active is None:
+        return
+    subject = f"input/{active.stream}"
+    known = before.get(subject, "")
+    if known.startswith(f"{active.id} "):
+        news.told[subject] = known
+    elif source == "Present":
+        news.told[subject] = f"{active.id} {now:.3f}"
+
+
+def _begins(news: Told, before: Mapping[str, str], subject: str, value: str | None) -> bool:
+    """Whether something begins to be so. `value`: "" when it is not, None while nobody knows."""
+    known = before.get(subject, "")
+    news.told[subject] = known if value is None else "yes" if value else ""
+    return bool(value) and not known
+
+
+def _choices(news: Told, done: Deliberation) -> None:
+    moves: dict[tuple[str, str, str], list[str]] = {}
+    for (edge, stream), chosen in done.found.chosen.items():
+        before = done.terms.seen.choices.get(f"{edge}/{stream}")
+        if before is not None and chosen.choice is not None and before.source != chosen.choice.source:
+            moves.setdefault((edge, before.source, chosen.choice.source), []).append(stream)
+    for (edge, left, taken), streams in moves.items():
+        why = done.found.findings.get((left, streams[0]))
+        said = f" ({left} is {why.state})" if why is not None and why.why else ""
+        place = done.terms.places[edge]
+        news.events.append(
+            Event(place.ref, "SwitchedSource", f"{', '.join(streams)}: from {left} to {taken}{said}")
+        )

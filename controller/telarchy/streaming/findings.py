@@ -1,0 +1,216 @@
+"""What every endpoint has of every stream, and from where edges take it. Pure.
+
+First each endpoint is judged by its own report, then edges choose among those judgements: an edge of an edge needs
+no order, since what it plays is in its own report too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from telarchy.core.service import ServiceState
+from telarchy.resources.stream import Stream
+from telarchy.streaming import layout
+from telarchy.streaming.choice import FAILURES, Chosen, SourceView, choose
+from telarchy.streaming.choice import Terms as Patience
+from telarchy.streaming.evidence import Choice, ServiceSeen, StreamSeen
+from telarchy.streaming.health import PLAYABLE, Finding, StreamState, judge
+from telarchy.streaming.terms import Place, Terms
+
+SETTLING_INTERVALS = 3  # reports, after a switch, in which the answers of the source before are still counted
+
+At = tuple[str, str]
+"""An endpoint and a stream, by name."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of all streams on all endpoints, and the choices of edges."""
+
+    findings: Mapping[At, Finding]
+    chosen: Mapping[At, Chosen]
+
+    def choice(self, edge: str, stream: str) -> Choice | None:
+        found = self.chosen.get((edge, stream))
+        return found.choice if found is not None else None
+
+
+def find(terms: Terms, active: Mapping[str, str], now: float) -> Found:
+    """`active`: the generation to be played of each stream; "" when it does not run."""
+    findings: dict[At, Finding] = {}
+    chosen: dict[At, Chosen] = {}
+    for name, stream in terms.streams.items():
+        places = terms.of(stream)
+        for place in places:
+            findings[place.name, name] = finding(place, stream, active.get(name, ""), now)
+        for place in places:
+            if place.endpoint.spec.role == "Edge":
+                chosen[place.name, name] = _chosen(terms, place, stream, findings, active.get(name, ""), now)
+        for place in places:
+            if not place.origin:
+                findings[place.name, name] = _of_edge(terms, place, stream, findings, chosen, now)
+    return Found(findings, chosen)
+
+
+def maker_of(place: Place, stream: str) -> ServiceSeen | None:
+    """The process that writes a stream's playlists on an endpoint, if one is there."""
+    if place.seen is None or place.external:
+        return None
+    name = layout.ladder_service(stream) if place.origin else layout.relay_service(stream)
+    return place.seen.services.get(name)
+
+
+def stream_on(place: Place, stream: str) -> StreamSeen | None:
+    return place.seen.streams.get(stream) if place.seen is not None else None
+
+
+def playable(place: Place, stream: Stream, generation: str) -> bool:
+    """Whether a viewer can begin to play there: every rendition lists a segment."""
+    seen = stream_on(place, stream.name)
+    if place.unknown or seen is None or not seen.playlists:
+        return False
+    if place.external:
+        return all(one.last >= one.first for one in seen.playlists.values())
+    if generation != seen.generation:
+        return False
+    wanted = {one.name for one in stream.spec.renditions}
+    return wanted <= seen.playlists.keys() and all(one.last >= one.first for one in seen.playlists.values())
+
+
+def finding(place: Place, stream: Stream, generation: str, now: float) -> Finding:
+    """How a stream stands on an endpoint by its own report."""
+    if place.unknown:
+        return Finding(StreamState.UNKNOWN, place.unknown)
+    seen = stream_on(place, stream.name)
+    limits = place.limits(stream)
+    if place.external:
+        return judge(seen, None, limits, now)
+    maker = maker_of(place, stream.name)
+    if seen is not None and not (place.origin and stream.spec.ingest.rtmp is not None):
+        seen = replace(seen, publisher=None)  # no flag tells of other ways in
+    if place.origin and maker is None:
+        return Finding(StreamState.STARTING, "its encoder is not there yet")
+    found = judge(
+        seen,
+        maker,
+        limits,
+        now,
+        renditions=[one.name for one in stream.spec.renditions] if place.origin else (),
+        generation=generation,
+    )
+    fetched = stream.spec.ingest.srt is not None or stream.spec.ingest.pull is not None
+    if (
+        place.origin
+        and fetched
+        and maker is not None
+        and found.state in (StreamState.STALE, StreamState.STARTING)
+    ):
+        # Whoever sends or is asked has no flag of presence: it is away while the encoder cannot keep going.
+        if maker.state is ServiceState.BACK_OFF:
+            said = f": {maker.complaint}" if maker.complaint else ""
+            return Finding(StreamState.NO_SOURCE, f"its source cannot be read{said}", found.changes_at)
+        if stream.spec.ingest.srt is not None and (seen is None or not seen.playlists):
+            return Finding(StreamState.NO_SOURCE, "nobody publishes", found.changes_at)
+    return found
+
+
+def _of_edge(
+    terms: Terms,
+    place: Place,
+    stream: Stream,
+    findings: Mapping[At, Finding],
+    chosen: Mapping[At, Chosen],
+    now: float,
+) -> Finding:
+    """An edge that plays nothing because nothing is there to be played is not to blame."""
+    own = findings[place.name, stream.name]
+    if own.state not in (StreamState.STALE, StreamState.STARTING):
+        return own
+    origins = [findings[one.name, stream.name].state for one in terms.origins(stream)]
+    known = [state for state in origins if state is not StreamState.UNKNOWN]
+    if known and all(state is StreamState.NO_SOURCE for state in known):
+        return Finding(StreamState.NO_SOURCE, "nobody publishes")
+    choice = chosen.get((place.name, stream.name))
+    if own.state is StreamState.STARTING and choice is not None and choice.choice is not None:
+        until = choice.choice.since + place.limits(stream).grace
+        plays = findings.get((choice.choice.source, stream.name), own).state in PLAYABLE
+        if now < until:
+            return replace(own, changes_at=until)
+        if plays:
+            return Finding(StreamState.STALE, f"it gets nothing from {choice.choice.source}")
+    return own
+
+
+def _chosen(
+    terms: Terms, place: Place, stream: Stream, findings: Mapping[At, Finding], generation: str, now: float
+) -> Chosen:
+    before = terms.seen.choices.get(f"{place.name}/{stream.name}")
+    views = list(_views(terms, place, stream, findings, generation, before, now))
+    told = place.endpoint.spec.thresholds
+    patience = Patience(told.clear_after.seconds, told.min_switch_interval.seconds)
+    return choose(before, views, newest(stream_on(place, stream.name), generation), patience, now)
+
+
+def _views(
+    terms: Terms,
+    place: Place,
+    stream: Stream,
+    findings: Mapping[At, Finding],
+    generation: str,
+    before: Choice | None,
+    now: float,
+) -> Iterable[SourceView]:
+    """The sources of an edge as it may see them."""
+    allowed = set(terms.sources.get(place.name, ()))
+    for source in place.endpoint.spec.sources:
+        other = terms.places.get(source.endpoint_ref)
+        if source.endpoint_ref not in allowed or other is None or not other.takes(stream):
+            continue
+        state = findings[other.name, stream.name].state
+        failing = False
+        if before is not None and before.source == other.name:
+            own = findings[place.name, stream.name].state
+            failing = _failing(place, stream, before, terms.seen.interval)
+            if state is StreamState.UNKNOWN and own in PLAYABLE and not failing:
+                state = StreamState.DEGRADED  # we cannot see it, but the edge is served by it
+        seen = stream_on(other, stream.name)
+        yield SourceView(
+            name=other.name,
+            priority=source.priority,
+            state=state,
+            last=newest(seen, "" if other.external else generation),
+            lag=_lag(seen, now),
+            load=_load(other),
+            failing=failing,
+        )
+
+
+def _failing(place: Place, stream: Stream, before: Choice, interval: float) -> bool:
+    seen = stream_on(place, stream.name)
+    if place.unknown or place.seen is None or seen is None or seen.failures < FAILURES:
+        return False
+    return place.seen.reported - before.since > SETTLING_INTERVALS * interval
+
+
+def newest(seen: StreamSeen | None, generation: str) -> int | None:
+    """The newest media sequence number of a generation; None when nothing of it is played."""
+    if seen is None or not seen.playlists or (generation and seen.generation not in ("", generation)):
+        return None
+    return max(one.last for one in seen.playlists.values())
+
+
+def _lag(seen: StreamSeen | None, now: float) -> float:
+    edges = [one.edge for one in seen.playlists.values() if one.edge is not None] if seen is not None else []
+    return max(0.0, now - max(edges)) if edges else 0.0
+
+
+def _load(place: Place) -> float:
+    told = place.endpoint.spec.thresholds
+    streams = place.seen.streams.values() if place.seen is not None else ()
+    shares = [0.0]
+    if told.max_viewers:
+        shares.append(sum(one.viewers for one in streams) / told.max_viewers)
+    if told.max_egress is not None and told.max_egress.bits:
+        shares.append(sum(one.egress for one in streams) / told.max_egress.bits)
+    return min(1.0, max(shares))

@@ -1,0 +1,213 @@
+"""What the declared world asks of streaming, with the evidence about it laid beside. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from telarchy.core.hosts import HostState, host_state
+from telarchy.core.observation import Observation
+from telarchy.core.world import World
+from telarchy.resources.fleet import Fleet, FleetSpec
+from telarchy.resources.host import Host
+from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
+from telarchy.resources.meta import Ref
+from telarchy.resources.stream import Stream
+from telarchy.resources.streamkey import StreamKey
+from telarchy.streaming import layout
+from telarchy.streaming.choice import without_loops
+from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
+from telarchy.streaming.health import Limits, is_unknown
+
+DEGRADED_TARGETS, STALE_TARGETS = 1.5, 3.0  # target durations; a longer segment is no older for it
+
+
+@dataclass(frozen=True)
+class Place:
+    """An endpoint, where it is, and what is known of it now.
+
+    seen:     its last report, None when there never was one
+    unknown:  why nothing is known of it now; "" when the report can be believed
+    held:     why nothing may be done there; "" when it may
+    fresh:    whether anything of it may be put there that is not there yet, or why not
+    base:     its folder on the host; "" for an external one
+    """
+
+    endpoint: MediaEndpoint
+    host: Host | None
+    state: HostState
+    changes_at: float | None
+    seen: EndpointSeen | None
+    unknown: str
+    held: str
+    fresh: str
+    base: str
+    url: str
+
+    @property
+    def name(self) -> str:
+        return self.endpoint.metadata.name
+
+    @property
+    def ref(self) -> Ref:
+        return self.endpoint.ref
+
+    @property
+    def external(self) -> bool:
+        return self.endpoint.spec.is_external
+
+    @property
+    def origin(self) -> bool:
+        return self.endpoint.spec.is_origin
+
+    @property
+    def relay(self) -> bool:
+        return self.endpoint.spec.role == "Edge" and self.endpoint.spec.mode == "Relay"
+
+    @property
+    def host_name(self) -> str:
+        return self.endpoint.spec.host_ref or ""
+
+    @property
+    def built_in(self) -> bool:
+        """Whether the controller's own server serves it."""
+        spec = self.endpoint.spec
+        local = self.host is not None and self.host.spec.connection.local is not None
+        return not self.external and (spec.server == "BuiltIn" or (spec.server is None and local))
+
+    def takes(self, stream: Stream) -> bool:
+        return self.endpoint.spec.stream_selector.matches(stream.metadata.labels)
+
+    def limits(self, stream: Stream) -> Limits:
+        """The thresholds, for segments of this length."""
+        told = self.endpoint.spec.thresholds
+        target = stream.spec.segment.duration.seconds
+        return Limits(
+            target=target,
+            degraded_after=max(told.degraded_after.seconds, DEGRADED_TARGETS * target),
+            stale_after=max(told.stale_after.seconds, STALE_TARGETS * target),
+            viewers=told.max_viewers,
+            egress=told.max_egress.bits if told.max_egress is not None else None,
+        )
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The whole of it, by name. `sources`: of each edge, without loops and what is not declared."""
+
+    world: World
+    seen: StreamingSeen
+    suspended: bool
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+    keys: Mapping[str, StreamKey] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, stream: Stream) -> list[Place]:
+        """The endpoints that have a stream, origins first."""
+        found = [place for place in self.places.values() if place.takes(stream)]
+        return sorted(found, key=lambda place: (not place.origin, place.name))
+
+    def origins(self, stream: Stream) -> list[Place]:
+        return [place for place in self.of(stream) if place.origin]
+
+
+def terms_of(world: World, seen: Observation, now: float) -> Terms:
+    """Read the world with the evidence."""
+    streaming: StreamingSeen = seen.sections["streaming"]
+    fleets = world.of(Fleet)
+    fleet = fleets[0].spec if fleets else FleetSpec()
+    hosts = {host.name: host for host in world.of(Host)}
+    endpoints = world.of(MediaEndpoint)
+    declared = {one.name for one in endpoints}
+    return Terms(
+        world=world,
+        seen=streaming,
+        suspended=fleet.suspend,
+        streams={one.name: one for one in world.of(Stream)},
+        keys={one.name: one for one in world.of(StreamKey)},
+        places={one.name: _place(one, hosts, fleet, seen, streaming, now) for one in endpoints},
+        hosts=hosts,
+        sources=without_loops(
+            {
+                one.name: [s.endpoint_ref for s in one.spec.sources if s.endpoint_ref in declared]
+                for one in endpoints
+            }
+        ),
+    )
+
+
+def _place(
+    endpoint: MediaEndpoint,
+    hosts: Mapping[str, Host],
+    fleet: FleetSpec,
+    seen: Observation,
+    streaming: StreamingSeen,
+    now: float,
+) -> Place:
+    spec = endpoint.spec
+    host = hosts.get(spec.host_ref) if spec.host_ref is not None else None
+    state, changes_at = (HostState.UNKNOWN, None) if host is None else _host_state(host, fleet, seen, now)
+    report = streaming.endpoints.get(endpoint.name)
+    interval = streaming.interval
+    if spec.is_external:
+        interval = spec.external.poll.seconds if spec.external is not None else 5.0
+    unknown = is_unknown(report, interval, now)
+    held = fresh = ""
+    if not spec.is_external:
+        if host is None:
+            unknown = unknown or f"its host {spec.host_ref} is not declared"
+            held = f"its host {spec.host_ref} is not declared"
+        elif unknown and state is not HostState.UP:
+            unknown = _away(host, state, seen)
+        held = held or _held(endpoint, host, fleet)
+        if host is not None and (host.spec.cordon or host.spec.drain):
+            fresh = f"its host {host.name} is {'drained' if host.spec.drain else 'cordoned'}: nothing new is put there"
+    return Place(
+        endpoint=endpoint,
+        host=host,
+        state=state,
+        changes_at=changes_at,
+        seen=report,
+        unknown=unknown,
+        held=held,
+        fresh=fresh,
+        base=""
+        if spec.is_external
+        else layout.base(
+            endpoint.name, endpoint.namespace, str(spec.spool.path) if spec.spool.path else None
+        ),
+        url=served_at(spec, host) or "",
+    )
+
+
+def _held(endpoint: MediaEndpoint, host: Host | None, fleet: FleetSpec) -> str:
+    if fleet.suspend:
+        return "the fleet is suspended"
+    if endpoint.spec.suspend:
+        return "it is suspended"
+    return f"its host {host.name} is suspended" if host is not None and host.spec.suspend else ""
+
+
+def _host_state(
+    host: Host, fleet: FleetSpec, seen: Observation, now: float
+) -> tuple[HostState, float | None]:
+    span = fleet.grace.for_class(host.spec.host_class)
+    return host_state(
+        seen.hosts.get(host.name),
+        grace=span.seconds if span is not None else 0.0,
+        now=now,
+        maintenance_until=host.spec.maintenance.until.timestamp() if host.spec.maintenance else None,
+        cut_off=seen.cut_off and host.spec.connection.local is None,
+    )
+
+
+def _away(host: Host, state: HostState, seen: Observation) -> str:
+    if state is HostState.MAINTENANCE:
+        return f"its host {host.name} is away for maintenance"
+    evidence = seen.hosts.get(host.name)
+    if evidence is None or evidence.reached is None:
+        return f"its host {host.name} has not answered yet"
+    said = f": {evidence.message}" if evidence.message else ""
+    return f"its host {host.name} is not reached{said}"
