@@ -1,0 +1,108 @@
+"""The relay: an edge that fills its own spool with what it copies from another endpoint, bit by bit. Pure.
+
+What is opened is a playlist of our own that names every rendition at the source, so that no address with a token
+is ever an argument, and so that a change of the source is a change of one file. The generation is the origin's; a
+restart goes on in the same playlists, after a discontinuity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from telarchy.core.service import Service
+from telarchy.errors import ConfigError
+from telarchy.streaming import layout
+from telarchy.streaming.ladder import (
+    READ_TIMEOUT,
+    SCRIPT,
+    WAITS_SHORTLY,
+    check_names,
+    hls_output,
+    prelude,
+    wrapper,
+)
+from telarchy.streaming.master import Picture, bandwidth, master_playlist
+from telarchy.streaming.scripts import text
+
+SOURCE_FILE = "source.m3u8"
+_PROTOCOLS = "file,http,https,tcp,tls,crypto"
+_ADDRESS = ("http://", "https://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relay:
+    """What is copied.
+
+    pictures:  as the origin's ladder has them (`Ladder.pictures`), in its order
+    audio:     bits per second of the sound; None without
+    preset:    of the origin's encoder, which its master playlist tells
+    mark:      of the address from which it is copied: changes when that does, and tells nothing
+    """
+
+    stream: str
+    generation: str
+    pictures: tuple[Picture, ...]
+    audio: int | None = 128_000
+    preset: str = "veryfast"
+    segment: float = 2.0
+    window: int = 6
+    stale: float = 6.0
+    mark: str
+
+    def __post_init__(self) -> None:
+        check_names(self.stream, self.generation, [one.name for one in self.pictures])
+
+
+def service(relay: Relay, *, program: str = "ffmpeg") -> Service:
+    """The service that fills the generation's folder of an edge. Raises ConfigError."""
+    name = layout.relay_service(relay.stream)
+    kept = [one.name for one in relay.pictures]
+    source = f"services/{name}/files/{SOURCE_FILE}"
+    copied = [program, *prelude(relay.stream), "-rw_timeout", str(READ_TIMEOUT)]
+    copied += ["-protocol_whitelist", _PROTOCOLS, "-f", "hls", "-i", source]
+    for at in range(len(kept)):
+        copied += ["-map", f"0:v:{at}"]
+    copied += [*(["-map", "0:a:0"] if relay.audio is not None else []), "-c", "copy"]
+    copied += hls_output(
+        relay.stream, relay.generation, kept, relay.audio is not None, relay.segment, relay.window
+    )
+    wrapped = wrapper(
+        name,
+        relay.stream,
+        relay.generation,
+        "relay",
+        relay.segment,
+        relay.window,
+        relay.stale,
+        sum(bandwidth(one.bitrate, relay.audio) for one in relay.pictures),
+        [*kept, *([layout.AUDIO] if relay.audio is not None else [])],
+    )
+    return Service(
+        name=name,
+        argv=(*wrapped, *copied),
+        files={
+            SCRIPT: text("ladder").encode(),
+            layout.MASTER: master_playlist(relay.pictures, preset=relay.preset, audio=relay.audio),
+        },
+        secret_files={SOURCE_FILE: relay.mark},
+        progress=layout.progress_file(relay.stream),
+        back_off=WAITS_SHORTLY,
+    )
+
+
+def contents(relay: Relay, address: str) -> dict[str, bytes]:
+    """The secret files. `address`: of the generation's folder at the source, with its token and without a slash at
+    the end (`http://origin:8080/p/…/live/garden/g1-…`). Raises ConfigError."""
+    if not address.startswith(_ADDRESS) or not address.isprintable() or set(address) & set(' "\\#?'):
+        raise ConfigError("a relay copies from an http or https address of an endpoint")
+    lines = ["#EXTM3U", "#EXT-X-VERSION:7"]
+    if relay.audio is not None:
+        lines.append(
+            '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="audio",NAME="Audio",DEFAULT=YES,AUTOSELECT=YES,'
+            f'URI="{address}/{layout.AUDIO}/{layout.PLAYLIST}"'
+        )
+    group = ',AUDIO="audio"' if relay.audio is not None else ""
+    for one in relay.pictures:
+        lines.append(f"#EXT-X-STREAM-INF:BANDWIDTH={bandwidth(one.bitrate, relay.audio)}{group}")
+        lines.append(f"{address}/{one.name}/{layout.PLAYLIST}")
+    return {SOURCE_FILE: ("\n".join(lines) + "\n").encode()}

@@ -1,0 +1,258 @@
+#!/bin/sh
+# ladder.sh FILES STREAM GENERATION INPUT SEGMENT_MS WINDOW STALE_SECONDS NEED_KIB RENDITION,… COMMAND…
+# Runs an encoder (COMMAND) that fills the spool of a stream, in the endpoint's folder (the working directory).
+#
+# An encoder says nothing of a full or read-only disk and ends with 0, and one that hangs lives. So this looks before
+# it starts one, and beside it at the playlists, every second: one that got old makes the flag stale/STREAM (the
+# origin answers 503, so that edges go elsewhere), and an encoder that brings nothing forth is ended.
+#
+# FILES:    folder with master.m3u8
+# INPUT:    keyed   the flag publishing/STREAM is there while somebody publishes; others write it
+#           opened  the source is there once the encoder has opened it; the flag is written here
+#           made    the source cannot be absent
+#           relay   copied from another endpoint, which may have nothing new without a fault here
+# WINDOW:   segments that stay behind the first one listed
+# START in COMMAND becomes the number of the first segment: by the clock, so that origins are near each other; of no
+# effect while there is a playlist to append to.
+set -u
+files=$1 stream=$2 generation=$3 input=$4 segment=$5 window=$6 stale=$7 need=$8 renditions=$9
+shift 9
+LC_ALL=C
+export LC_ALL
+umask 022
+folder=spool/$stream/$generation
+flag=stale/$stream
+publishing=publishing/$stream
+NL='
+'
+
+give_up() {
+    echo "$1" >&2
+    exit 75
+}
+
+# On one line: name, size and time of each file.
+if stat -c %Y . >/dev/null 2>&1; then
+    looks() { stat -c '%n %s %y' "$@" 2>/dev/null; }
+    written() { stat -c %Y "$@" 2>/dev/null; }
+else
+    looks() { stat -f '%N %z %Fm' "$@" 2>/dev/null; }
+    written() { stat -f %m "$@" 2>/dev/null; }
+fi
+
+# --- the spool ---------------------------------------------------------------------------------------------------
+
+playlists='' whole='' count=0 # paths without spaces: names are labels
+IFS=,
+for rendition in $renditions; do
+    playlists="$playlists $folder/$rendition/index.m3u8"
+    mkdir -p "$folder/$rendition" || give_up "the spool cannot be written to (read-only, or not ours)"
+    count=$((count + 1))
+    [ ! -s "$folder/$rendition/index.m3u8" ] || whole="$whole $folder/$rendition/index.m3u8"
+done
+IFS=' '
+mkdir -p progress publishing stale || give_up "the spool cannot be written to (read-only, or not ours)"
+free=$(df -Pk . | awk 'END { print $4 }')
+case $free in
+'' | *[!0-9]*) ;;
+*) [ "$free" -ge "$need" ] || give_up "the spool is full: $free KiB are free, and $need KiB are needed to begin" ;;
+esac
+(printf 'x\n' >"$folder/.probe") 2>/dev/null || give_up "the spool cannot be written to (full, read-only, or not ours)"
+[ -s "$folder/.probe" ] || give_up "the spool is full"
+rm -f "$folder/.probe"
+
+# What a killed encoder left half-written.
+for playlist in $playlists; do
+    rm -f "${playlist%/*}"/*.tmp
+done
+
+# Playlists that are whole and keep step are appended to: `keep FIRST`. Else numbers begin anew: `new AT-LEAST`.
+# shellcheck disable=SC2086
+verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
+    FNR == 1 { n++ }
+    /^#EXT-X-MEDIA-SEQUENCE:/ { first[n] = substr($0, 23) + 0 }
+    /^#EXTINF:/ { count[n]++ }
+    END {
+        for (i = 1; i <= n; i++) {
+            last = first[i] + count[i] - 1
+            if (!count[i]) torn = 1
+            if (i == 1 || last > high) high = last
+            if (i == 1 || last < low) low = last
+            if (i == 1 || first[i] < least) least = first[i]
+        }
+        if (n == wanted && !torn && high - low <= 1) printf "keep %.0f\n", least
+        else printf "new %.0f\n", high + 1
+    }' $whole)
+case $verdict in
+"keep "*)
+    oldest=$((${verdict#keep } - window))
+    for playlist in $playlists; do
+        for old in "${playlist%/*}"/s*.m4s; do # those of runs before, which this one does not know
+            number=${old##*/s}
+            number=${number%.m4s}
+            case $number in '' | *[!0-9]*) continue ;; esac
+            [ "$number" -ge "$oldest" ] || rm -f "$old"
+        done
+    done
+    start=0
+    ;;
+*)
+    start=$(($(date +%s) * 1000 / segment))
+    case $verdict in
+    "new "[0-9]*) [ "${verdict#new }" -le "$start" ] || start=${verdict#new } ;;
+    esac
+    for playlist in $playlists; do
+        rm -f "$playlist" "${playlist%/*}"/s*.m4s "${playlist%/*}"/init*.mp4
+    done
+    ;;
+esac
+
+lay() { # FILE FROM: written in one go, and only when it differs
+    cmp -s "$1" "$2" || { cp "$2" "$1.new" && mv -f "$1.new" "$1"; } || give_up "the spool is full"
+}
+lay "$folder/master.m3u8" "$files/master.m3u8"
+printf '%s\n' "$input" >"spool/$stream/input" || give_up "the spool is full"
+printf '%s\n' "$generation" >"spool/$stream/current.new" || give_up "the spool is full"
+mv -f "spool/$stream/current.new" "spool/$stream/current" || give_up "the spool cannot be written to"
+
+# --- beside the encoder --------------------------------------------------------------------------------------------
+
+# Addresses of sources may hold credentials, and the encoder writes them into its messages.
+masked() {
+    while IFS= read -r rest || [ -n "$rest" ]; do
+        line=''
+        while :; do
+            case $rest in *://*) ;; *) break ;; esac
+            line=$line${rest%%://*}://…
+            rest=${rest#*://}
+            rest=${rest#"${rest%%[\'\" ]*}"}
+        done
+        printf '%s\n' "$line$rest"
+    done
+}
+
+source_there() {
+    case $input in
+    keyed) [ -e "$publishing" ] ;;
+    made) true ;;
+    *) [ -s "progress/$stream" ] ;;
+    esac
+}
+
+# quiet_already: seconds for which viewers have had nothing new although somebody publishes. Sets QUIET and LIMIT.
+quiet_already() {
+    QUIET=0 LIMIT=$grace
+    [ "$input" = keyed ] && [ -e "$publishing" ] || return 0
+    # shellcheck disable=SC2086
+    last=$(written $playlists | sort -n | head -n 1)
+    came=$(written "$publishing")
+    [ -n "$last" ] && [ -n "$came" ] || return 0
+    now=$(date +%s)
+    if [ "$came" -gt "$last" ]; then
+        QUIET=$((now - came))
+    else
+        QUIET=$((now - last)) LIMIT=$stale # it was cut off while they watched
+    fi
+    [ "$QUIET" -ge 0 ] || QUIET=0
+}
+
+# A round is over when each playlist has changed; a rendition that hangs behind keeps it from ending.
+watch_over() { # ENCODER
+    told='' age=0
+    # shellcheck disable=SC2086
+    before=$(looks $playlists)
+    awaited="$playlists "
+    while kill -0 "$1" 2>/dev/null; do
+        sleep 1 >/dev/null # which would hold the pipe
+        kill -0 $$ 2>/dev/null || kill -KILL "$1" # nobody would ever end it
+        QUIET=$((QUIET + 1)) age=$((age + 1))
+        # shellcheck disable=SC2086
+        found=$(looks $playlists)
+        IFS=$NL
+        for line in $found; do
+            case "$NL$before$NL" in *"$NL$line$NL"*) continue ;; esac
+            name=${line%% *} size=${line#* }
+            case $size in 0\ *) continue ;; esac
+            case $awaited in *" $name "*) awaited="${awaited%%" $name "*} ${awaited#*" $name "}" ;; esac
+        done
+        IFS=' '
+        before=$found
+        case $awaited in
+        *[!\ ]*) ;;
+        *)
+            awaited="$playlists " QUIET=0 LIMIT=$stale age=0
+            rm -f "$flag"
+            ;;
+        esac
+        if [ "$input" = opened ] && [ ! -e "$publishing" ] && source_there; then
+            echo - >"$publishing"
+        fi
+        if [ "$input" = relay ] || ! source_there; then
+            QUIET=0 age=0
+            continue
+        fi
+        if [ "$QUIET" -gt "$LIMIT" ] && [ ! -e "$flag" ]; then
+            : >"$flag"
+        fi
+        if [ "$age" -ge "$grace" ] && [ -z "$told" ]; then
+            told=yes
+            echo "no new segments for $age s: the encoder is started again"
+            kill -TERM "$1" 2>/dev/null
+            sleep 3 >/dev/null
+            kill -KILL "$1" 2>/dev/null
+        fi
+    done
+}
+
+# --- the encoder ---------------------------------------------------------------------------------------------------
+
+grace=$((5 * segment / 1000))
+[ "$grace" -ge 15 ] || grace=15
+quiet_already
+[ "$input" = keyed ] || rm -f "$publishing" # of an encoder that was killed
+: >"progress/$stream"
+
+for argument; do
+    shift
+    [ "$argument" != START ] || argument=$start
+    set -- "$@" "$argument"
+done
+
+child='' ended=''
+trap 'ended=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
+pipe=progress/.$stream.$$
+rm -f progress/."$stream".*
+mkfifo "$pipe" || give_up "the spool cannot be written to"
+masked <"$pipe" >&2 &
+masker=$!
+exec 8>"$pipe"
+rm -f "$pipe"
+"$@" 2>&8 8>&- &
+child=$!
+[ -z "$ended" ] || kill -TERM "$child"
+watch_over "$child" >&8 2>/dev/null 8>&- &
+watcher=$!
+exec 8>&-
+
+wait "$child"
+code=$?
+while kill -0 "$child" 2>/dev/null; do # it was only a signal to us
+    wait "$child"
+    code=$?
+done
+kill "$watcher" 2>/dev/null
+wait "$masker" 2>/dev/null
+
+case $input in keyed) ;; *) rm -f "$publishing" ;; esac
+if [ -e "$flag" ]; then
+    round=0
+    while [ "$code" = 0 ] && [ "$input" = keyed ] && [ -e "$publishing" ] && [ "$round" -lt 10 ]; do
+        round=$((round + 1)) # the publisher left, and its flag is about to go
+        sleep 0.1 2>/dev/null || sleep 1
+    done
+    # Without a source there is nothing wrong with what is there; who watches waits for it to go on.
+    if [ -n "$ended" ] || [ "$input" != keyed ] || [ ! -e "$publishing" ]; then
+        rm -f "$flag"
+    fi
+fi
+exit "$code"
