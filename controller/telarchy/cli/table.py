@@ -12,6 +12,7 @@ from typing import Any
 
 from telarchy.core.words import format_bytes, format_span
 from telarchy.resources.meta import MESSAGE, Column, Kind
+from telarchy.resources.quantities import format_bit_rate
 
 NONE = "<none>"
 GAP = "   "
@@ -76,6 +77,8 @@ def _cell(resource: Mapping[str, Any], column: Column) -> str:
         return str(value).lower()
     if isinstance(value, int) and "bytes" in column.description.lower():
         return format_bytes(value)
+    if isinstance(value, int) and "bits per second" in column.description.lower():
+        return format_bit_rate(value)
     return str(value).replace("\n", " ") or NONE
 
 

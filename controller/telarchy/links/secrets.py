@@ -15,6 +15,7 @@ from typing import Protocol
 
 from telarchy.errors import TelarchyError
 
+SECRETS_FOLDER = "secrets"  # below the state folder
 ENVIRONMENT_PREFIX = "TELARCHY_SECRET_"
 MAX_SECRET_BYTES = 64 * 1024
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)

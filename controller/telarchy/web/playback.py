@@ -45,7 +45,8 @@ class Token(NamedTuple):
 
 
 def playback(view: FleetView, stream: Stream, token: Token | None, here: str) -> dict[str, Any]:
-    """Everything a player needs, JSON-ready. `here`: the URL of this server, without a path.
+    """Everything a player needs, JSON-ready. `here`: the URL of this server, without a path; "" where
+    that is not known.
 
     The caller has checked the token, if the stream needs one."""
     status = stream.status
@@ -176,7 +177,7 @@ def _url(
             first = stream.spec.renditions[0].name
             return spec.external.playlist_url.replace("{stream}", name).replace("{rendition}", first)
     prefix = token.prefix if token is not None else ""
-    if spec.public_url is None and built_in(view, endpoint):
+    if here and spec.public_url is None and built_in(view, endpoint):
         return f"{here}{prefix}{path}"
     served = served_at(spec, view.host_of(endpoint))
     return None if served is None else f"{served}{prefix}{path}"
