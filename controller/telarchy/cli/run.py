@@ -33,6 +33,14 @@ PAUSE_SECONDS = 0.25  # changes within this time are told together
     "--timeout", type=options.SPAN, default="2m", show_default=True, help="With --until-settled: give up."
 )
 @click.option("--observe-only", is_flag=True, help="Look, plan and report, but do nothing.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="",
+    envvar="TELARCHY_LISTEN",
+    show_envvar=True,
+    help="Serve the page, the playback API and /metrics there. Without it: not at all.",
+)
 @click.option("--plain", is_flag=True, help="Lines instead of the live view.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @options.namespace
@@ -44,6 +52,7 @@ def run(
     until_settled: bool,
     timeout: float,
     observe_only: bool,
+    listen: str,
     plain: bool,
     quiet: bool,
     namespace: str,
@@ -67,6 +76,7 @@ def run(
         until_settled=until_settled,
         timeout=timeout,
         observe_only=observe_only,
+        listen=listen,
     )
     live = sys.stdout.isatty() and not plain and not quiet
     return run_quietly(_run(asked, live=live, quiet=quiet), state)
@@ -96,7 +106,10 @@ async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
 
 def _greeting(running: Running, asked: RunOptions) -> str:
     doing = "watching (observe only)" if asked.observe_only else "keeping"
-    return f"{doing} the fleet {asked.namespace} as {running.engine.source.name} declares; state in {asked.state}"
+    told = f"{doing} the fleet {asked.namespace} as {running.engine.source.name} declares; state in {asked.state}"
+    if running.web.server is None:
+        return told
+    return f"{told}; streams at {running.web.server.address}/watch"
 
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from telarchy.core.clock import SteadyClock
@@ -70,6 +70,10 @@ class Engine:
         """What could not be read of what was remembered, in plain words; "" when nothing."""
         return self._rooms.lost
 
+    def status(self, ref: Ref) -> Mapping[str, Any] | None:
+        """What was last reported about a resource."""
+        return self._journal.status(ref)
+
     def follow(self, revision: Revision) -> None:
         """A new revision of desired state."""
         before = _named(self.revision)
@@ -107,7 +111,7 @@ class Engine:
         return str(getattr(self._journal, "trouble", ""))
 
     def why(self, topic: str, name: str) -> list[str]:
-        """Lines that explain a title, a host or a floor."""
+        """Lines that explain a title, a host, a floor, a stream or an endpoint."""
         now = self.clock.now()
         kept = self.store.memory.get(EVIDENCE)
         if self.reconciler.rounds == 0 and kept is not None:

@@ -19,14 +19,18 @@ from pathlib import Path
 from typing import Any
 
 from telarchy.core.plan import Event
+from telarchy.links.secrets import FileSecrets
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.engine import Engine, Rooms
 from telarchy.runtime.lock import StateLock
 from telarchy.runtime.revision import Revision
+from telarchy.runtime.rooms import SECRETS_FOLDER
 from telarchy.runtime.sources import open_source
+from telarchy.runtime.web import Web, engine_door, teller
 from telarchy.store import Store
 from telarchy.web.answers import SNAPSHOT, Answers
 from telarchy.web.control import Control
+from telarchy.web.metrics import FleetFigures
 
 HEARTBEAT_SECONDS = 15.0
 SNAPSHOT_PAUSE_SECONDS = 2.0  # the last round reaches the store at most this often
@@ -47,6 +51,7 @@ class RunOptions:
     """What `telarchy run` was asked.
 
     source:         a path, `git+URL#branch:path`, or "" for the embedded store
+    listen:         `host:port` of the web server; "" for none
     until_settled:  end when everything declared is so, or after `timeout` seconds
     """
 
@@ -58,6 +63,7 @@ class RunOptions:
     until_settled: bool = False
     timeout: float = 120.0
     observe_only: bool = False
+    listen: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Running:
     engine: Engine
     answers: Answers
     store: Store
+    web: Web
 
 
 @asynccontextmanager
@@ -87,22 +94,39 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
             ref = Ref("Store", options.namespace, "state")
             store.events.record([Event(ref, "StoreDamaged", lost, "Warning")])
         answers = Answers(store, engine)
+        web = _web(engine, answers, store, options)
         control = Control(answers, options.state)
         await control.start()
         engine.reconciler.on_change(control.changed)
         since = time.time()
         keeping = asyncio.create_task(_keep(engine, since), name="keep what is known")
         try:
-            yield Running(engine, answers, store)
+            await web.start()
+            yield Running(engine, answers, store, web)
         finally:
             keeping.cancel()
             await asyncio.gather(keeping, return_exceptions=True)
+            await web.stop()
             await control.stop()
             await engine.close()
             with suppress(sqlite3.OperationalError):
                 store.memory.put(SNAPSHOT, engine.snapshot())
                 store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": time.time()})
                 engine.keep_evidence()
+
+
+def _web(engine: Engine, answers: Answers, store: Store, options: RunOptions) -> Web:
+    secrets = FileSecrets(store.folder / SECRETS_FOLDER)
+    door = engine_door(engine, store, secrets, options.namespace)
+    figures = FleetFigures(options.namespace, engine.reconciler, engine.status)
+    return Web(
+        lambda: (door,),
+        listen=options.listen,
+        state=options.state,
+        figures=lambda: (figures,),
+        health=answers.health,
+        tell=teller(store),
+    )
 
 
 async def run(running: Running, options: RunOptions) -> Ended:

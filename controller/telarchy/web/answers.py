@@ -39,7 +39,7 @@ class Engine(Protocol):
         ...
 
     def why(self, topic: str, name: str) -> list[str]:
-        """Lines that explain a title, a host or a floor."""
+        """Lines that explain a title, a host, a floor, a stream or an endpoint."""
         ...
 
     def nudge(self) -> None:
@@ -114,7 +114,7 @@ class Answers:
         return {"waiting": waiting, "approved": standing}
 
     def why(self, *, topic: str, name: str, namespace: str = DEFAULT_NAMESPACE) -> list[str]:
-        """Lines that explain a title, a host or a floor."""
+        """Lines that explain a title, a host, a floor, a stream or an endpoint."""
         if self._engine is None:
             return self._explain(topic, name, namespace)
         return self._engine.why(topic, name)

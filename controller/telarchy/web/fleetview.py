@@ -55,6 +55,7 @@ class FleetView:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     endpoints: Mapping[str, MediaEndpoint] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    declared: Mapping[Ref, Resource] = field(default_factory=dict)
 
     def host_of(self, endpoint: MediaEndpoint) -> Host | None:
         return self.hosts.get(endpoint.spec.host_ref or "")
@@ -83,15 +84,15 @@ class Views:
     def _view(self, door: FleetDoor) -> FleetView:
         now = self._monotonic()
         known = self._read.get(door.namespace)
-        if known is not None and now - known[0] < FRESH_SECONDS and known[1].door is door:
+        declared = door.declared()
+        if known is not None and now - known[0] < FRESH_SECONDS and known[1].declared is declared:
             return known[1]
-        view = _look(door)
+        view = _look(door, declared)
         self._read[door.namespace] = (now, view)
         return view
 
 
-def _look(door: FleetDoor) -> FleetView:
-    declared = door.declared()
+def _look(door: FleetDoor, declared: Mapping[Ref, Resource]) -> FleetView:
     return FleetView(
         door,
         {one.metadata.name: _reported(one, door) for one in declared.values() if isinstance(one, Stream)},
@@ -101,6 +102,7 @@ def _look(door: FleetDoor) -> FleetView:
             if isinstance(one, MediaEndpoint)
         },
         {one.metadata.name: one for one in declared.values() if isinstance(one, Host)},
+        declared,
     )
 
 

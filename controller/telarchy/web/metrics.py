@@ -18,6 +18,10 @@ from prometheus_client.registry import Collector
 
 from telarchy.core.loop import Reconciler
 from telarchy.resources.meta import Ref
+from telarchy.web import loopfigures, streamfigures
+from telarchy.web.loopfigures import LoopFigures
+from telarchy.web.reports import ReportBook
+from telarchy.web.streamfigures import StreamingFigures
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _TITLES = ("met", "lacking", "copying", "badlyPlaced", "unrecoverable", "unknown")
@@ -64,20 +68,29 @@ _HELP = {
 }
 
 
-def metrics_text(figures: Figures, operator: Mapping[str, float] | None = None) -> bytes:
-    """All metrics in Prometheus' text format, those of the process too. `operator`: gauges without a namespace."""
+def metrics_text(
+    figures: Figures,
+    operator: Mapping[str, float] | None = None,
+    *,
+    players: ReportBook | None = None,
+) -> bytes:
+    """All metrics in Prometheus' text format, those of the process too.
+
+    operator:  gauges without a namespace
+    players:   what players told
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    registry.register(_Fleets(figures, operator or {}))
+    registry.register(_Fleets(figures, operator or {}, players))
     return generate_latest(registry)
 
 
 class _Fleets(Collector):
     """Makes metric families of the fleets' figures."""
 
-    def __init__(self, figures: Figures, operator: Mapping[str, float]) -> None:
-        self._figures, self._operator = figures, operator
+    def __init__(self, figures: Figures, operator: Mapping[str, float], players: ReportBook | None) -> None:
+        self._figures, self._operator, self._players = figures, operator, players
 
     def describe(self) -> Iterable[Metric]:
         return ()  # so that registering asks for nothing yet
@@ -91,6 +104,10 @@ class _Fleets(Collector):
         yield from _rounds(acting)
         yield from _work(acting)
         yield from _declared(acting)
+        yield from loopfigures.loops(_loops(acting))
+        yield from streamfigures.streaming(_streaming(acting))
+        if self._players is not None:
+            yield from streamfigures.players(self._players)
 
 
 Acting = list[tuple[FleetFigures, Reconciler]]
@@ -179,6 +196,21 @@ def _declared(acting: Acting) -> Iterator[Metric]:
             up = -1.0 if evidence.reached is None else float(evidence.reached)
             hosts.add_metric([one.namespace, name], up)
     yield from (resources, suspended, stalled, hosts, titles)
+
+
+def _streaming(acting: Acting) -> Iterator[StreamingFigures]:
+    for one, loop in acting:
+        statuses = [(ref, one.status(ref) or {}) for ref in loop.world.resources]
+        section = loop.observation().sections.get("streaming")
+        found = streamfigures.figures_of(one.namespace, section, loop.clock.now(), statuses)
+        if found is not None:
+            yield found
+
+
+def _loops(acting: Acting) -> Iterator[LoopFigures]:
+    for one, loop in acting:
+        statuses = [(ref, one.status(ref) or {}) for ref in loop.world.resources]
+        yield LoopFigures(one.namespace, loop.tally, statuses, len(loop.world.departing))
 
 
 def _ready(status: Mapping[str, object]) -> str:

@@ -76,7 +76,7 @@ class PublicServer:
         self.views, self.book, self.port = views, ReportBook(), listen[1]
         self._listen, self._health, self._metrics, self._clock = listen, health, metrics, clock
         self._plane = plane
-        self._pages = page_files or PageFiles()
+        self.page_files = page_files or PageFiles()
         self._asking = RateLimit(per_second=5.0, burst=60)
         self._reporting = RateLimit(per_second=0.5, burst=30)
         self._telling = RateLimit(per_second=2.0, burst=30)
@@ -100,6 +100,12 @@ class PublicServer:
         assert self._runner.addresses
         self.port = self._runner.addresses[0][1]
 
+    @property
+    def address(self) -> str:
+        """Where it is found, as a URL without a path."""
+        host = self._listen[0]
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
@@ -108,12 +114,12 @@ class PublicServer:
         app = web.Application(middlewares=[secured(_refusal)], client_max_size=SNAPSHOT_BYTES)
         add = app.router.add_route
         for prefix in ("", SIGNED):
-            add("GET", f"{prefix}/watch/{STREAM}", self._pages.page)
+            add("GET", f"{prefix}/watch/{STREAM}", self.page_files.page)
             add("GET", f"{prefix}/api/v1/streams/{STREAM}/playback", self._playback)
             add("POST", f"{prefix}/api/v1/streams/{STREAM}/reports", self._report)
-        add("GET", "/", self._pages.home)
-        add("GET", "/watch", self._pages.page)
-        add("GET", "/assets/{name}", self._pages.asset)
+        add("GET", "/", self.page_files.home)
+        add("GET", "/watch", self.page_files.page)
+        add("GET", "/assets/{name}", self.page_files.asset)
         add("GET", "/api/v1/streams", self._streams)
         add("POST", "/api/v1/endpoints/{endpoint}/snapshots", self._snapshot)
         add("GET", "/healthz", self._healthz)

@@ -26,6 +26,11 @@ spec: {class: Server, connection: {ssh: {endpoints: [telarchy@192.0.2.11]}}}
 ---
 apiVersion: telarchy.dev/v1alpha1
 kind: Host
+metadata: {name: vps}
+spec: {class: Server, connection: {ssh: {endpoints: [telarchy@192.0.2.12]}}}
+---
+apiVersion: telarchy.dev/v1alpha1
+kind: Host
 metadata: {name: desk}
 spec: {class: Consumer, connection: {local: {}}}
 ---
@@ -37,7 +42,7 @@ spec: {hostRef: black, role: Origin, publicURL: "http://192.0.2.11:8080"}
 apiVersion: telarchy.dev/v1alpha1
 kind: MediaEndpoint
 metadata: {name: vps-edge}
-spec: {hostRef: black, role: Edge, publicURL: "https://edge.example", sources: [{endpointRef: black-origin}]}
+spec: {hostRef: vps, role: Edge, publicURL: "https://edge.example", sources: [{endpointRef: black-origin}]}
 ---
 apiVersion: telarchy.dev/v1alpha1
 kind: MediaEndpoint

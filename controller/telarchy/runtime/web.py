@@ -1,0 +1,109 @@
+"""The web server of a controller: its doors to the fleets, its built-in media plane, its figures.
+
+With `--listen` there are pages, the API and metrics. Without it, endpoints on this machine are served all the same
+where their manifests say: that is declared, and not a matter of how the controller was started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from telarchy.core.plan import Event
+from telarchy.links.secrets import SecretResolver
+from telarchy.resources.meta import Ref
+from telarchy.runtime.engine import Engine
+from telarchy.store import Store
+from telarchy.streaming.playbacksecrets import PlaybackSecrets
+from telarchy.streaming.snapshots import SnapshotBook
+from telarchy.web.fleetview import FleetDoor, Fleets, Views
+from telarchy.web.metrics import CONTENT_TYPE, FleetFigures, metrics_text
+from telarchy.web.pagefiles import PageFiles, asset_folders
+from telarchy.web.plane import MediaPlane
+from telarchy.web.public import PublicServer, parse_listen
+from telarchy.web.sites import PlaneSites
+
+Tell = Callable[[Ref, str], None]
+
+
+def engine_door(engine: Engine, store: Store, secrets: SecretResolver, namespace: str) -> FleetDoor:
+    """The door to a fleet on which this process acts."""
+    return FleetDoor(
+        namespace=namespace,
+        declared=lambda: engine.reconciler.world.resources,
+        status=engine.status,
+        secrets=secrets,
+        playback=PlaybackSecrets(secrets, store.memory, read_only=store.read_only).of,
+        snapshots=SnapshotBook(store.memory, namespace),
+    )
+
+
+class Web:
+    """Everything that is served. `start` raises ConfigError where `listen` cannot be had.
+
+    fleets:   the doors, asked anew each time
+    figures:  of the fleets, for Prometheus
+    health:   what /healthz says
+    tell:     hears why an endpoint cannot be served
+    """
+
+    def __init__(
+        self,
+        fleets: Fleets,
+        *,
+        listen: str = "",
+        state: Path | None = None,
+        figures: Callable[[], Iterable[FleetFigures]] = list,
+        health: Callable[[], Mapping[str, Any]] = dict,
+        tell: Tell = lambda ref, why: None,
+    ) -> None:
+        views = Views(fleets)
+        self._plane = MediaPlane(views)
+        self._figures = figures
+        address = parse_listen(listen) if listen else None
+        self.server: PublicServer | None = None
+        if address is not None:
+            self.server = PublicServer(
+                views,
+                address,
+                health=health,
+                metrics=self._metrics,
+                plane=self._plane,
+                page_files=PageFiles(asset_folders(state)),
+            )
+        taken = frozenset((address[1],)) if address is not None else frozenset[int]()
+        self._sites = PlaneSites(views, self._plane, tell, taken=taken)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def has_player(self) -> bool:
+        """Whether hls.js is there for browsers that need it."""
+        return PageFiles().has_hls if self.server is None else self.server.page_files.has_hls
+
+    async def start(self) -> None:
+        if self.server is not None:
+            await self.server.start()
+        self._serving = asyncio.create_task(self._sites.run(), name="serve endpoints of this machine")
+
+    async def stop(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+        if self.server is not None:
+            await self.server.stop()
+        await self._plane.logs.close()
+
+    def _metrics(self) -> tuple[bytes, str]:
+        book = self.server.book if self.server is not None else None
+        return metrics_text(self._figures, players=book), CONTENT_TYPE
+
+
+def teller(store: Store) -> Tell:
+    """Tells as an event of the endpoint."""
+
+    def tell(ref: Ref, why: str) -> None:
+        store.events.record([Event(ref, "CannotServe", f"{why}; it is tried again", "Warning")])
+
+    return tell
