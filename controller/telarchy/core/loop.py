@@ -19,6 +19,7 @@ from telarchy.core.executor import Executor, Log, Outcome, retry_delay
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.plan import Decision, Event, Hold, Plan, Step, merge
 from telarchy.core.report import Record, finish
+from telarchy.core.tally import Tally
 from telarchy.core.world import World
 from telarchy.errors import ConfigError
 from telarchy.resources.meta import Ref
@@ -70,6 +71,7 @@ class Reconciler:
         self.plan = Plan()
         self.released: frozenset[Ref] = frozenset()  # deleted, and nothing of them is left on hosts
         self.rounds = 0
+        self.tally = Tally()
         self.last_round = 0.0  # seconds since the epoch
         self.observe_only = observe_only
         self._hosts = hosts
@@ -223,6 +225,7 @@ class Reconciler:
         """Think, act on it, say it."""
         self._news = False
         self._dirty.clear()
+        began = time.perf_counter()
         self.plan, thought = self.think()
         self.rounds += 1
         self.last_round = now = self.clock.now()
@@ -239,6 +242,7 @@ class Reconciler:
                 self._broken.discard(f"{name}'s memory")
             except Exception as bug:  # noqa: BLE001 - isolated and told
                 self._at_fault(f"{name}'s memory", bug)
+        self.tally.round_took(time.perf_counter() - began)
         self._notify()
 
     def _released(self, thought: frozenset[str]) -> frozenset[Ref]:
@@ -290,6 +294,7 @@ class _Told:
     def finished(self, step: Step, outcome: Outcome, seconds: float, trace: str = "") -> None:
         self._journal.finished(step, outcome, seconds, trace)
         word, reason, message = outcome
+        self._loop.tally.ended(step.action.verb, word)
         if step.ref is None or step.decision is not Decision.START:
             return
         if word == "Done":

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.unit.kubernetes.helm import ROOT
 
 PREFIX = "telarchy_"
+MODULES = ("metrics", "loopfigures")
 _NAME = re.compile(rf"\b{PREFIX}[a-z_]+\b")
 
 
@@ -19,15 +20,19 @@ def documented() -> set[str]:
 
 
 def exported() -> set[str]:
-    """What the operator's metrics module names: in full, as a gauge of a fleet, or among the further figures."""
-    spec = find_spec("telarchy.web.metrics")
-    assert spec is not None
-    assert spec.origin is not None
-    text = Path(spec.origin).read_text()
+    """What the modules of the operator's metrics name: in full, as a gauge of a fleet, or among the further figures."""
+    text = "\n".join(_source(f"telarchy.web.{one}") for one in MODULES)
     names = re.findall(rf'"{PREFIX}([a-z_]+)"', text)
     names += re.findall(r'_gauge\(\s*"([a-z_]+)"', text)
     names += re.findall(r'(?m)^    "([a-z_]+)": "', text)
     return {plain(PREFIX + name) for name in names}
+
+
+def _source(module: str) -> str:
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text()
 
 
 def metrics_in(expression: str) -> set[str]:
