@@ -64,7 +64,8 @@ def held(objects: Objects) -> list[dict[str, Any]]:
 
 
 def reasons(objects: Objects, topic: str, name: str) -> list[str]:
-    """Lines about a host, a floor, or a title that stands among a floor's worst. Raises TelarchyError."""
+    """Lines about a host, a floor, a stream, an endpoint, or a title that stands among a floor's worst. Raises
+    TelarchyError."""
     if topic == "title":
         lines = [
             f"{worst['title']}: {worst.get('message') or worst.get('reason', '')} (floor {_short(one)})"
@@ -73,7 +74,7 @@ def reasons(objects: Objects, topic: str, name: str) -> list[str]:
             if worst["title"] == name
         ]
         return lines or [f"no floor's status names {name}: it is as declared, or not among the worst"]
-    kind = {"host": "Host", "floor": "CustodyFloor"}[topic]
+    kind = {"host": "Host", "floor": "CustodyFloor", "stream": "Stream", "endpoint": "MediaEndpoint"}[topic]
     found = next((one for one in objects if one["kind"] == kind and _short(one) == name), None)
     if found is None:
         raise TelarchyError(f"there is no {topic} {name} in this namespace")

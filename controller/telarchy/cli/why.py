@@ -9,19 +9,44 @@ import click
 from telarchy.cli import options
 from telarchy.cli.client import connect
 
+TOPICS = ("title", "host", "floor", "stream", "endpoint")
+_KINDS = {"Host": "host", "CustodyFloor": "floor", "Stream": "stream", "MediaEndpoint": "endpoint"}
 
-@click.command(short_help="Explain a title, a host or a floor.")
-@click.argument("topic", type=click.Choice(["title", "host", "floor"]))
-@click.argument("name")
+
+@click.command(short_help="Explain a title, a host, a floor, a stream or an endpoint.")
+@click.argument("words", metavar="TOPIC NAME | TOPIC/NAME", nargs=-1, required=True)
 @options.namespace
 @options.state
-def why(topic: str, name: str, namespace: str, state: Path) -> None:
-    """Explain a title, a host or a floor: what is known of it, what is wanted, what happens next and when.
+def why(words: tuple[str, ...], namespace: str, state: Path) -> None:
+    """Explain a title, a host, a floor, a stream or an endpoint: what is known of it, what is wanted, what happens
+    next and when.
 
     \b
       telarchy why title "tv/Show/Season 01"
       telarchy why host attic
       telarchy why floor series-twice
+      telarchy why stream/garden
+      telarchy why endpoint/vps-edge
     """
+    topic, name = _asked(words)
     for line in connect(state).ask("why", topic=topic, name=name, namespace=namespace):
         click.echo(line)
+
+
+def _asked(words: tuple[str, ...]) -> tuple[str, str]:
+    """`host attic`, `host/attic`; kinds by all their names."""
+    first, *rest = words
+    if not rest and "/" in first:
+        first, _, name = first.partition("/")
+        rest = [name] if name else []
+    if len(rest) != 1:
+        raise click.UsageError(f"say what to explain and its name, like `{first} NAME` or `{first}/NAME`")
+    topic = first.lower()
+    if topic not in TOPICS:
+        from telarchy.resources.registry import resolve_kind
+
+        kind = resolve_kind(topic)
+        topic = _KINDS.get(kind.name, "") if kind is not None else ""
+    if not topic:
+        raise click.UsageError(f"`{first}` cannot be explained; ask about {', '.join(TOPICS)}")
+    return topic, rest[0]

@@ -15,7 +15,6 @@ from telarchy.core.loop import HostsSeen
 from telarchy.core.observation import Observation
 from telarchy.core.world import World
 from telarchy.custody.capability import Custody
-from telarchy.custody.explain import why
 from telarchy.custody.lease import Controller
 from telarchy.hosts.observe import HostWatch
 from telarchy.links.pool import LinkPool
@@ -23,6 +22,7 @@ from telarchy.links.routes import Routes
 from telarchy.links.secrets import FileSecrets, SecretResolver
 from telarchy.resources.meta import DEFAULT_NAMESPACE
 from telarchy.runtime.evidence import from_memory
+from telarchy.runtime.explain import why
 from telarchy.runtime.tenure import Tenure
 from telarchy.store import Store
 from telarchy.store.catalogue import FILE, CatalogueFile

@@ -289,3 +289,20 @@ spec: {ingest: {pull: {url: "file:///etc/passwd"}}, segment: {duration: 500ms}}
     ):
         assert sentence in said
     assert all(int(line) > 1 and int(column) > 1 for line, column, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["stream/garden"], 1, "nothing is seen of streams while no controller runs"),
+        (["st", "garden"], 1, "nothing is seen of streams while no controller runs"),
+        (["mediaendpoint/edge"], 1, "`telarchy describe endpoint/edge`"),
+        (["streamkey/x"], 64, "cannot be explained"),
+        (["stream"], 64, "say what to explain and its name"),
+        (["pod/x"], 64, "cannot be explained"),
+    ],
+)
+def test_why_by_any_name_of_a_kind(fleet: Any, words: list[str], code: int, says: str) -> None:
+    ended = fleet("why", *words)
+    assert ended.code == code
+    assert says in ended.err
