@@ -45,12 +45,14 @@ class SiteStream:
 
     generations:  the only ones that are given out; none named is any
     segment:      seconds, the length of its segments
+    sources:      on an edge: base URLs in the order in which they are asked for it, the chosen one first
     """
 
     name: str
     private: bool = True
     generations: tuple[str, ...] = ()
     segment: float = 2.0
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,6 @@ import crypto from 'crypto';
 
 const GRACE = 900;        // seconds for which a session that runs goes on after its token's end
 const STEP = 300;         // an edge's own tokens change this often
-const TOKEN = /^([A-Za-z0-9_-]{43})\/([1-9][0-9]{9})$/;
 
 function signature(secret, stream, expires) {
     return crypto.createHmac('sha256', secret).update(expires + '\n' + stream).digest('base64url');
@@ -43,22 +42,14 @@ function judge(stream, given, expires, seconds) {
     return seconds < Number(expires) + GRACE ? 'grace' : 'expired';
 }
 
-// What to answer a request for a private stream: ok, or the status of a refusal. Other endpoints of the fleet show
-// their token in a header, because the address that nginx asks of a source is written to its error log.
+// What to answer a request for a private stream: ok, or the status of a refusal.
 function verdict(r) {
     try {
         const v = r.variables;
-        let given = v.t_sig;
-        let expires = v.t_exp;
-        if (!given) {
-            const shown = TOKEN.exec(r.headersIn['Telarchy-Token'] || '');
-            if (shown === null) {
-                return '403';
-            }
-            given = shown[1];
-            expires = shown[2];
+        if (!v.t_sig) {
+            return '403';
         }
-        const found = judge(v.t_stream, given, expires, Date.now() / 1000);
+        const found = judge(v.t_stream, v.t_sig, v.t_exp, Date.now() / 1000);
         if (found === 'valid' || (found === 'grace' && v.t_kind !== 'master')) {
             return 'ok';
         }
@@ -68,7 +59,7 @@ function verdict(r) {
     }
 }
 
-// The token with which an edge asks its source for a private stream; '' for others.
+// The path prefix with which an edge asks its source for a private stream; '' for others.
 function own(r) {
     const stream = r.variables.t_stream;
     const known = secrets(stream);
@@ -76,7 +67,7 @@ function own(r) {
         return '';
     }
     const expires = String((Math.floor(Date.now() / 1000 / STEP) + 3) * STEP);
-    return signature(known[0], stream, expires) + '/' + expires;
+    return '/p/' + signature(known[0], stream, expires) + '/' + expires;
 }
 
 // 16 hex digits that are the same for a viewer until nginx starts anew, and lead nowhere.
