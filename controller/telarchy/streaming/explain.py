@@ -17,6 +17,7 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming.deliberation import Deliberation, deliberate
 from telarchy.streaming.endpoint_status import endpoint_status, running_on
 from telarchy.streaming.findings import stream_on
+from telarchy.streaming.health import StreamState
 from telarchy.streaming.status import stream_status
 from telarchy.streaming.terms import Place
 from telarchy.streaming.wanted import Renderer, render
@@ -89,7 +90,8 @@ def _at(done: Deliberation, place: Place, stream: Stream, now: float) -> str:
         said += f"; playlist changed {format_span(max(0.0, now - seen.age))} ago"
     if seen is not None and seen.viewers:
         said += f"; {plural(seen.viewers, 'viewer')}"
-    if found.changes_at is not None and found.changes_at > now:
+    troubled = found.state is not StreamState.HEALTHY
+    if troubled and found.changes_at is not None and found.changes_at > now:
         said += f"; judged anew in {format_span(found.changes_at - now)}"
     return said
 
