@@ -84,7 +84,7 @@ def plain(
             name = layout.ladder_service(one.name)
             services[name] = Service(name=name, argv=("ffmpeg", active[one.name]))
             stream_of[name], generation_of[name] = one.name, active[one.name]
-    return Wanted(services, {}, stream_of, generation_of, keys, 0)
+    return Wanted(services, {}, stream_of, generation_of, keys=keys)
 
 
 class Stage:
