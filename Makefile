@@ -26,13 +26,22 @@ help: ## this list
 # --- run ------------------------------------------------------------------------------------------------------
 
 .PHONY: run
-run: venv quickstart-ready ## the quick start, with its live view (ARGS="--until-settled --timeout 2m" for scripts)
-	@$(BIN)/telarchy run --source quickstart/fleet --state quickstart/state $(ARGS) || \
+run: venv assets-at-hand quickstart-ready ## the quick start, with its live view (ARGS="--until-settled --timeout 2m" for scripts)
+	@listen="$${LISTEN:-$$($(BIN)/python tools/quickstart.py listen)}"; \
+	$(BIN)/telarchy run --source quickstart/fleet --state quickstart/state --listen "$$listen" $(ARGS) || \
 		{ status=$$?; [ $$status -eq 130 ] || exit $$status; } # Ctrl-C is how it is meant to end
 
 .PHONY: quickstart-ready
 quickstart-ready: venv
 	@$(BIN)/python tools/quickstart.py
+
+.PHONY: assets
+assets: venv ## hls.js for the page that plays streams, for browsers that need it
+	@sh tools/assets.sh all
+
+.PHONY: assets-at-hand
+assets-at-hand: venv
+	@sh tools/assets.sh run
 
 .PHONY: clean-run
 clean-run: ## throw the quick start away (folder quickstart/)
@@ -41,7 +50,7 @@ clean-run: ## throw the quick start away (folder quickstart/)
 # --- test -----------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: venv-test prerequisites ## lint, types, contracts, generated files, all tests with coverage
+test: venv-test prerequisites assets-test ## lint, types, contracts, generated files, all tests with coverage
 	@sh tools/check.sh lint format types contracts generated pytest
 
 .PHONY: lint
@@ -49,7 +58,7 @@ lint: venv-test ## the cheap checks of `make test`, in seconds
 	@sh tools/check.sh lint format types contracts generated
 
 .PHONY: pytest
-pytest: venv-test prerequisites ## the tests alone (ARGS="tests/unit -k plan -x")
+pytest: venv-test prerequisites assets-test ## the tests alone (ARGS="tests/unit -k plan -x")
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: fmt
@@ -85,6 +94,10 @@ venv-test:
 .PHONY: prerequisites
 prerequisites: ## Debian packages that the lab needs
 	@sh tools/setup.sh lab
+
+.PHONY: assets-test
+assets-test: venv-test
+	@sh tools/assets.sh test
 
 .PHONY: constraints
 constraints: ## pin what a fresh install takes today

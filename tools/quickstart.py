@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ TARGET = HERE / "quickstart"
 MANIFESTS = HERE / "examples" / "quickstart"
 PLACEHOLDER = "/srv/quickstart"  # stands in the manifests where the real folder goes
 MIB = 1 << 20
+PORT = 8090  # of the page, on this machine only
 
 # title -> (hosts that have it, sizes of its files in MiB)
 LIBRARY: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {
@@ -45,6 +47,17 @@ def main() -> None:
         make_media()
         make_manifests()
         made_for.write_text(str(TARGET))
+
+
+def where_to_listen() -> str:
+    """The usual port of the quick start, or a free one where something else has it."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", PORT))
+        except OSError:
+            return "127.0.0.1:0"
+    return f"127.0.0.1:{PORT}"
 
 
 def make_media() -> None:
@@ -83,4 +96,7 @@ def make_manifests() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["listen"]:
+        print(where_to_listen())  # noqa: T201 - for the Makefile
+    else:
+        main()

@@ -17,6 +17,7 @@ need ssh openssh-client
 need mkfs.ext4 e2fsprogs
 need losetup mount
 need nsenter util-linux
+need chromium chromium # for tests/browser
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 
 if [ -z "$missing" ]; then
