@@ -12,5 +12,5 @@ per kind every two minutes and one Lease renewal per fleet every five seconds.
     secrets    values behind secretRefs                         lease      one writer per fleet
     finalizers what holds deleted objects until undone          rates      how often may be written
     fleet      one namespace, from Lease to rest                operator   all of them, and kopf
-    health     liveness and metrics                             login      who we are
+    health     liveness and metrics                             login      who we are: a service account or a kubeconfig
 """
