@@ -19,9 +19,7 @@ from enum import StrEnum
 
 GRACE_SECONDS = 15 * 60
 TOKENS_FILE = "tokens.json"
-HEADER = (
-    "Telarchy-Token"  # `<signature>/<expires>`: how an edge shows its own to a source, so that no log has it
-)
+HEADER = "Telarchy-Token"  # `<signature>/<expires>`: for a client that writes down the addresses it fetches
 _LATEST = 9_999_999_999  # ten digits
 
 

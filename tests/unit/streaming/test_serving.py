@@ -191,6 +191,16 @@ def test_without_a_token_a_private_stream_is_shut_and_an_open_one_open(origin: O
     assert origin.get(f"/live/garden/{PLAYLIST}").status == 200
 
 
+def test_a_token_in_a_header_opens_as_one_in_the_path(origin: Origin) -> None:
+    shown = tokens.sign(SECRET, "attic", now() + 60).removeprefix("/p/")
+    path = f"/live/attic/{PLAYLIST}"
+    told = {tokens.HEADER.replace("-", "_"): shown}
+    assert origin.get(path, **told).status == 200
+    other = ("y" if shown[0] == "x" else "x") + shown[1:]
+    assert origin.get(path, Telarchy_Token=other).status == 403
+    assert origin.get(path, Telarchy_Token=shown + "0").status == 403
+
+
 def test_the_log_tells_viewers_apart_and_nobody_who_they_are(origin: Origin) -> None:
     prefix = tokens.sign(SECRET, "attic", now() + 60)
     origin.get(f"/live/garden/{PLAYLIST}", User_Agent="one")
