@@ -1,4 +1,5 @@
-"""Every fleet under `examples/` is one that a person could run: valid, and planned until all floors are met."""
+"""Every fleet under `examples/` is one that a person could run: valid, and planned until all floors are met and all
+streams are encoded and served."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.plan import Decision, Plan
 from telarchy.core.world import World
 from telarchy.custody.actions import Copy
@@ -17,11 +19,19 @@ from telarchy.resources.custodyfloor import CustodyFloor, effective_numbers
 from telarchy.resources.fleet import Fleet
 from telarchy.resources.host import Host
 from telarchy.resources.loader import Loaded, load_paths
-from telarchy.resources.meta import Ref
+from telarchy.resources.mediaendpoint import MediaEndpoint
+from telarchy.resources.meta import Ref, Resource
+from telarchy.resources.stream import Stream
+from telarchy.streaming.actions import PutService
+from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
+from telarchy.streaming.plan import think
+from telarchy.streaming.wanted import playback_mark, secret_mark
 from tests.world import GIB, NOW, Seen, files, seen, stock
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-FLEETS = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
+ALL = sorted(folder.name for folder in EXAMPLES.iterdir() if folder.is_dir())
+LIVE = [name for name in ALL if name.startswith("live-")]
+FLEETS = [name for name in ALL if name not in LIVE]
 
 
 def loaded(name: str) -> Loaded:
@@ -57,19 +67,20 @@ def play(of: Seen, *, rounds: int = 400) -> Plan:
 
 def test_there_are_examples() -> None:
     assert FLEETS == ["quickstart", "ten-hosts-in-two-sites", "two-machines-and-a-laptop", "with-a-seedbox"]
+    assert LIVE == ["live-on-this-machine", "live-streams"]
     assert (
         len(World.from_resources(one.resource for one in loaded("ten-hosts-in-two-sites").resources).of(Host))
         == 10
     )
 
 
-@pytest.mark.parametrize("name", FLEETS)
+@pytest.mark.parametrize("name", ALL)
 def test_validates_without_a_word(name: str) -> None:
     found = loaded(name)
     problems = list(found.problems) + references.check(found, datetime.fromtimestamp(NOW, UTC))
     assert not problems, "\n".join(map(str, problems))
     kinds = {type(one.resource) for one in found.resources}
-    assert kinds == {Fleet, Host, CustodyFloor}
+    assert kinds >= ({Host, Stream, MediaEndpoint} if name in LIVE else {Fleet, Host, CustodyFloor})
 
 
 @pytest.mark.parametrize("name", FLEETS)
@@ -96,3 +107,42 @@ def test_every_floor_can_be_met_and_then_nothing_is_left_to_do(name: str) -> Non
         assert status["titles"] == 7 * len(floor.spec.select.paths), floor.name
         assert status["met"] == status["titles"], (floor.name, status.get("worst"))
         assert status["copies"] == effective_numbers(floor.spec, policy).copies
+
+
+def looked_at(resources: list[Resource]) -> Observation:
+    """All hosts up, nothing of the endpoints there yet, every secret in its place."""
+    seen = StreamingSeen(
+        endpoints={
+            one.name: EndpointSeen(one.name, NOW, present=False)
+            for one in resources
+            if isinstance(one, MediaEndpoint)
+        },
+        marks={playback_mark("default", one.name): "m" for one in resources if isinstance(one, Stream)}
+        | {secret_mark("default", "door-camera", "url"): "m"},
+    )
+    hosts = {one.name: HostEvidence(one.name, True) for one in resources if isinstance(one, Host)}
+    return Observation(hosts=hosts, sections={"streaming": seen})
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_every_running_stream_is_encoded_and_served(name: str) -> None:
+    resources = [one.resource for one in loaded(name).resources]
+    thought = think(World.from_resources(resources), looked_at(resources), NOW)
+    assert not [one.blocked for one in thought.done.wanted.values() if one.blocked]
+    put = {
+        (step.action.endpoint, step.action.service)
+        for step in thought.plan.steps
+        if isinstance(step.action, PutService) and step.decision is Decision.START
+    }
+    streams = [one for one in resources if isinstance(one, Stream) and one.spec.running]
+    endpoints = [one for one in resources if isinstance(one, MediaEndpoint)]
+    for stream in streams:
+        origins = [
+            one
+            for one in endpoints
+            if one.spec.is_origin and one.spec.stream_selector.matches(stream.metadata.labels)
+        ]
+        assert origins
+        assert {(one.name, f"ladder-{stream.name}") for one in origins} <= put
+    resources.reverse()
+    assert think(World.from_resources(resources), looked_at(resources), NOW).plan == thought.plan
