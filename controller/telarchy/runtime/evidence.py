@@ -9,14 +9,17 @@ from typing import Any
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.evidence import CustodySeen, JobSeen, TrashSeen, VolumeSeen, VolumeState
+from telarchy.streaming.evidence import StreamingSeen
+from telarchy.streaming.recall import from_plain, to_plain
 
 EVIDENCE = "evidence"
 """Memory key."""
 
 
 def to_memory(seen: Observation) -> dict[str, Any]:
-    """Hosts and volumes of an observation, JSON-ready; the catalogue has its own file."""
+    """Hosts, volumes and endpoints of an observation, JSON-ready; the catalogue has its own file."""
     custody: CustodySeen | None = seen.sections.get("custody")
+    streaming: StreamingSeen | None = seen.sections.get("streaming")
     volumes = custody.volumes.values() if custody is not None else ()
     return {
         "hosts": [asdict(one) | {"versions": dict(one.versions)} for one in seen.hosts.values()],
@@ -24,6 +27,7 @@ def to_memory(seen: Observation) -> dict[str, Any]:
         "cutOff": seen.cut_off,
         "volumes": [asdict(one) | {"quarantined": sorted(one.quarantined)} for one in volumes],
         "fenced": custody.fenced if custody is not None else "",
+        "streaming": to_plain(streaming) if streaming is not None else None,
     }
 
 
@@ -36,7 +40,7 @@ def from_memory(kept: Mapping[str, Any], catalogue: Catalogue, approved: frozens
         hosts={one.name: one for one in hosts},
         free=kept.get("free", {}),
         cut_off=bool(kept.get("cutOff")),
-        sections={"custody": seen},
+        sections={"custody": seen, "streaming": from_plain(kept.get("streaming") or {})},
         approved=approved,
     )
 

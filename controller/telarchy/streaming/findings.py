@@ -87,8 +87,8 @@ def finding(place: Place, stream: Stream, generation: str, now: float) -> Findin
     if place.external:
         return judge(seen, None, limits, now)
     maker = maker_of(place, stream.name)
-    if seen is not None and not (place.origin and stream.spec.ingest.rtmp is not None):
-        seen = replace(seen, publisher=None)  # no flag tells of other ways in
+    if seen is not None and not place.origin:
+        seen = replace(seen, publisher=None)  # whoever publishes does so to an origin
     if place.origin and maker is None:
         return Finding(StreamState.STARTING, "its encoder is not there yet")
     found = judge(
