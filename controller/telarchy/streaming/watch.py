@@ -1,0 +1,58 @@
+"""What looks at an endpoint on its host, and what removes old generations there: argv for a link. Pure.
+
+One process per endpoint runs over the connection that there is anyway, reports when something happened and else every
+two seconds, and ends when nobody listens. `report.Reports` reads what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from telarchy.links.scripts import text as link_text
+from telarchy.streaming.scripts import text
+
+PERIOD_SECONDS = 2
+VIEWER_TARGETS = 3  # target durations within which somebody who watches fetches a playlist
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A stream that the endpoint's server has from another one: it lies in no spool here."""
+
+    stream: str
+    generation: str
+    renditions: tuple[str, ...]  # with "audio", where there is sound
+
+
+def watch_argv(
+    base: str,
+    *,
+    web_port: int | None = None,
+    stat_port: int | None = None,
+    elsewhere: Sequence[Elsewhere] = (),
+    period: int = PERIOD_SECONDS,
+    target: float = 2.0,
+    once: bool = False,
+) -> list[str]:
+    """For `link.stream`; with `once` for `link.run`, and then nothing on the host is touched.
+
+    web_port:   on 127.0.0.1, where the endpoint's own server shows what viewers get (`layout.health_port`); None
+                where it has none, and then the spool itself is read
+    stat_port:  on 127.0.0.1, of the ingest's `/stat`
+    target:     the longest target duration of its streams, seconds
+    """
+    targets = [f"{one.stream}/{one.generation}/{','.join(one.renditions)}" for one in elsewhere]
+    window = str(max(1, round(VIEWER_TARGETS * target)))
+    ports = ["" if port is None else str(port) for port in (web_port, stat_port)]
+    return _argv("watch", base, str(period), "yes" if once else "no", *ports, window, *targets)
+
+
+def prune_argv(base: str, stream: str, generations: Sequence[str]) -> list[str]:
+    """For `link.run`. Status 3: the folder is not ours, or a symlink."""
+    return _argv("prune", base, stream, *generations)
+
+
+def _argv(name: str, *args: str) -> list[str]:
+    parts = [link_text("job-lib"), link_text("service-lib"), link_text("service-status"), text(name)]
+    return ["/bin/sh", "-c", "\n".join(parts), name, *args]
