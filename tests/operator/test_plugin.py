@@ -74,5 +74,71 @@ async def test_the_verbs_speak_of_the_current_context(api, operators, plugin):
     assert code == 0, complaints
     code, _, complaints = await plugin("get", "hosts", options=("-n", "elsewhere"))
     assert code == 0 and "No resources found in elsewhere namespace" in complaints
+    code, _, complaints = await plugin("validate", options=("-n", "elsewhere"))
+    assert code == 0 and "0 resources read: no problems" in complaints
     code, _, complaints = await plugin("apply", "-f", str(ROOT / "examples" / "quickstart"))
     assert code == 1 and "use kubectl apply" in complaints
+
+
+async def test_what_is_in_the_cluster_is_validated_with_what_holds_between_objects(api, plugin):
+    await api.apply("Fleet", "home", {})
+    await api.apply("Host", "attic", HOST | root("attic"))
+    await api.apply("CustodyFloor", "films", FLOOR)
+    code, out, complaints = await plugin("validate")
+    assert (code, out) == (0, "") and "3 resources read: no problems" in complaints
+    await api.apply("CustodyFloor", "films", FLOOR | {"copies": 3})
+    window = {"start": "01:00", "end": "06:00", "timeZone": "Mars/Olympus_Mons"}
+    await api.apply("Fleet", "home", {"transfers": {"windows": [window]}})  # the CRD knows no time zones
+    code, out, complaints = await plugin("validate")
+    assert code == 1 and "2 errors" in complaints
+    assert "custodyfloor/films: no set of hosts can meet this floor" in out
+    assert "fleet/home: " in out and "Mars/Olympus_Mons" in out
+    code, out, _ = await plugin("validate", "-o", "json")
+    assert code == 1 and '"fleet/home"' in out
+
+
+async def test_the_operator_itself_is_asked_for_every_step(tmp_path):
+    """With a kubectl that knows a Lease, a pod, and what is said in it."""
+    asked = tmp_path / "asked"
+    plan = {
+        "kind": "Plan",
+        "apiVersion": "x",
+        "settled": False,
+        "unsettled": ["floor/a"],
+        "holds": [],
+        "steps": [],
+    }
+    plan |= {"at": 1, "beyond": {"count": 7, "bytes": 0}, "hosts": {}, "floors": [], "cutOff": False}
+    pod = {
+        "metadata": {"name": "telarchy-5d9-x", "namespace": "media"},
+        "spec": {"containers": [{"args": ["operator", "--state=/elsewhere"]}]},
+    }
+    answers = {
+        "leases.coordination.k8s.io": {"spec": {"holderIdentity": "telarchy-5d9-x"}},
+        "pods": {"items": [pod]},
+        "exec": plan,
+    }
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        f"#!{sys.executable}\nimport json, sys\nwords = sys.argv[1:]\n"
+        f"open({str(asked)!r}, 'a').write(' '.join(words) + chr(10))\n"
+        f"answers = {answers!r}\nprint(next((json.dumps(answers[one]) for one in answers if one in words), ''))\n"
+        "sys.exit(2 if 'exec' in words else 0)\n"
+    )
+    kubectl.chmod(0o755)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from telarchy.cli.main import kubectl; kubectl()"),
+        *("plan", "--live", "-o", "json", "--context=prod", "-n", "home"),
+        cwd=ROOT / "controller",
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, complaints = await process.communicate()
+    assert process.returncode == 2, complaints.decode()
+    assert yaml.safe_load(out)["beyond"]["count"] == 7
+    *_, last = asked.read_text().splitlines()
+    assert last == (
+        "--context=prod --namespace=media exec telarchy-5d9-x -c operator -- "
+        "telarchy plan -o json --state /elsewhere/home"
+    )

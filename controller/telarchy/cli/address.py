@@ -70,8 +70,8 @@ def _context_namespace(options: Sequence[str]) -> str:
         return "default"
 
 
-def kubectl(options: Sequence[str], *words: str) -> str:
-    """What kubectl prints. Raises TelarchyError with what it complains about."""
+def kubectl(options: Sequence[str], *words: str, ends: Sequence[int] = (0,)) -> str:
+    """What kubectl prints. Raises TelarchyError with what it complains about. `ends`: exit codes that are fine."""
     try:
         done = subprocess.run(
             ["kubectl", *options, *words],
@@ -84,6 +84,6 @@ def kubectl(options: Sequence[str], *words: str) -> str:
         raise TelarchyError("kubectl is not installed, or not on the PATH") from None
     except subprocess.TimeoutExpired:
         raise TelarchyError(f"kubectl did not answer within {KUBECTL_SECONDS:.0f} s") from None
-    if done.returncode != 0:
+    if done.returncode not in ends:
         raise TelarchyError(f"kubectl: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout

@@ -10,19 +10,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from telarchy.cli import exits
 from telarchy.cli.address import Address, kubectl
 from telarchy.core.words import rfc3339
-from telarchy.errors import TelarchyError
+from telarchy.errors import ConfigError, TelarchyError
 from telarchy.resources.meta import API_VERSION, GROUP
 from telarchy.resources.registry import KINDS, resolve_kind
 
+if TYPE_CHECKING:
+    from telarchy.resources.loader import Loaded
+
 POLL_SECONDS = 2.0
 HASH_DIGITS_AT_LEAST = 4
+STATE_IN_POD = "/var/lib/telarchy"  # where the chart puts it
 
 
 class ClusterClient:
@@ -76,6 +82,25 @@ class ClusterClient:
         order = list(KINDS)
         return sorted(items, key=lambda one: (order.index(one["kind"]), one["metadata"]["name"]))
 
+    def loaded(self) -> Loaded:
+        """The objects of the namespace as manifests are loaded, for `validate`; `host/black` stands for the file."""
+        from telarchy.resources.loader import Loaded, LoadedResource, resource_from_manifest
+        from telarchy.resources.yamltext import Node, Positions
+
+        found, nowhere = Loaded(), Positions(Node({}, 0, 0))
+        for one in self._resources():
+            if "deletionTimestamp" in one["metadata"]:
+                continue
+            place = f"{one['kind'].lower()}/{one['metadata']['name']}"
+            manifest = {name: value for name, value in one.items() if name != "status"}
+            try:
+                found.resources.append(LoadedResource(resource_from_manifest(manifest), place, nowhere))
+            except ConfigError as error:
+                found.problems += [
+                    replace(problem, file=place, line=0, column=0) for problem in error.problems
+                ]
+        return found
+
     def _events(
         self, *, namespace: str = "", kind: str = "", name: str = "", limit: int = 500
     ) -> list[dict[str, Any]]:
@@ -105,12 +130,41 @@ class ClusterClient:
             )
         return sorted(events, key=lambda event: event["last"])[-limit:]
 
-    def _plan(self) -> dict[str, Any]:
-        """What the statuses say, in the shape of `runtime.snapshot`."""
+    def _plan(self, *, live: bool = False) -> dict[str, Any]:
+        """What the statuses say, in the shape of `runtime.snapshot`. `live`: what the operator itself says."""
         from telarchy.cli.clusterplan import plan_of
 
+        if live:
+            return self._live_plan()
         self._note("plan")
         return plan_of(self._resources())
+
+    def _live_plan(self) -> dict[str, Any]:
+        """Asked in the pod that holds the namespace's Lease. RBAC: getting Leases and pods, and `pods/exec`."""
+        namespace = self._address.namespace
+        lease = json.loads(self._run("get", "leases.coordination.k8s.io", "telarchy", "-o", "json"))
+        holder = lease["spec"].get("holderIdentity")
+        if not holder:
+            raise TelarchyError(f"no operator acts on namespace {namespace} at present")
+        found = json.loads(
+            kubectl(
+                self._address.options,
+                *("get", "pods", "--all-namespaces", "-o", "json"),
+                *("-l", "app.kubernetes.io/name=telarchy", f"--field-selector=metadata.name={holder}"),
+            )
+        )["items"]
+        if not found:
+            raise TelarchyError(f"{holder} acts on namespace {namespace}, and is no pod of this cluster")
+        pod = found[0]
+        arguments = pod["spec"]["containers"][0].get("args") or []
+        given = (one.partition("=")[2] for one in arguments if one.startswith("--state="))
+        state = f"{next(given, STATE_IN_POD)}/{namespace}"
+        where = (f"--namespace={pod['metadata']['namespace']}", "exec", holder, "-c", "operator", "--")
+        asked = ("telarchy", "plan", "-o", "json", "--state", state)
+        plan: dict[str, Any] = json.loads(
+            kubectl(self._address.options, *where, *asked, ends=(exits.OK, exits.CHANGES))
+        )
+        return {name: value for name, value in plan.items() if name not in ("apiVersion", "kind")}
 
     def _holds(self) -> dict[str, Any]:
         from telarchy.cli.clusterplan import held
@@ -160,8 +214,13 @@ class ClusterClient:
     def _note(self, verb: str) -> None:
         namespace = self._address.namespace
         click.echo(
-            f"(from the objects' statuses; all that the operator knows: kubectl exec -n <its namespace> <its pod> "
-            f"-- telarchy {verb} --state <its state>/{namespace})",
+            "(from the objects' statuses; all that the operator knows: "
+            + (
+                "kubectl telarchy plan --live)"
+                if verb == "plan"
+                else "kubectl exec -n <its namespace> <its pod> "
+                f"-- telarchy {verb} --state {STATE_IN_POD}/{namespace})"
+            ),
             err=True,
         )
 

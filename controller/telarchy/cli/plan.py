@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from telarchy.cli import exits, options
+from telarchy.cli import address, exits, options
 from telarchy.cli.bugs import run_quietly
 
 
@@ -18,6 +18,7 @@ from telarchy.cli.bugs import run_quietly
 @options.source
 @options.verify_signatures
 @options.output("text", "json", "yaml")
+@click.option("--live", is_flag=True, help="With kubectl: asked of the operator's pod, every step of it.")
 @click.option("--timings", is_flag=True, help="Say on stderr how long each stage took.")
 @options.namespace
 @options.state
@@ -25,6 +26,7 @@ def plan(
     source: str,
     allowed_signers: Path | None,
     output: str,
+    live: bool,
     timings: bool,
     namespace: str,
     state: Path,
@@ -36,7 +38,7 @@ def plan(
     Ends with 0 when nothing is to be done, 2 when there are changes, 1 when manifests or hosts are in error.
     """
     stages: dict[str, float] = {}
-    shown, faults = _current(state) if not source else (None, [])
+    shown, faults = _current(state, live) if not source else (None, [])
     if shown is None:
         shown, faults = run_quietly(_think(source, allowed_signers, namespace, state, stages), state)
     for fault in faults:
@@ -60,7 +62,7 @@ def plan(
     return exits.OK if shown["settled"] and not shown["holds"] else exits.CHANGES
 
 
-def _current(state: Path) -> tuple[dict[str, Any] | None, list[str]]:
+def _current(state: Path, live: bool) -> tuple[dict[str, Any] | None, list[str]]:
     """The plan of a running controller, None if none runs."""
     from telarchy.cli.client import connect
 
@@ -69,7 +71,7 @@ def _current(state: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return None, []
     known = client.ask("source") or {}
     faults = list(known.get("problems", [])) if not known.get("sound", True) else []
-    return client.ask("plan"), faults
+    return client.ask("plan", **({"live": True} if live and address.chosen is not None else {})), faults
 
 
 async def _think(

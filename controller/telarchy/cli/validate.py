@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
-from telarchy.cli import exits, options
+from telarchy.cli import address, exits, options
 from telarchy.cli.problems import FORMATS, render
 from telarchy.core.words import plural
 
 
 @click.command(short_help="Check manifests.")
-@click.argument("paths", metavar="PATH...", nargs=-1, required=True)
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @options.output(*FORMATS)
 def validate(paths: tuple[str, ...], strict: bool, output: str) -> int:
@@ -21,11 +21,19 @@ def validate(paths: tuple[str, ...], strict: bool, output: str) -> int:
 
     PATH is a file, a folder, or `-` for standard input. Each finding is `file:line:column: message`. Ends with 1
     when there are errors; warnings alone end with 0 (with --strict, 1).
+
+    Without PATH, as `kubectl telarchy validate`: what is in the cluster, in the namespace of the current context.
     """
     from telarchy.resources import references
     from telarchy.resources.loader import Loaded, load_paths, load_text
 
     loaded = Loaded()
+    if not paths and address.chosen is not None:
+        from telarchy.cli.cluster import ClusterClient
+
+        loaded = ClusterClient(address.chosen).loaded()
+    elif not paths:
+        raise click.UsageError("Missing argument 'PATH...'.")
     for path in paths:
         if path == "-":
             loaded.add(load_text(sys.stdin.buffer.read(), "-"))
