@@ -37,9 +37,9 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_verbs_that_are_named_exist(name: str) -> None:
     text = (ROOT / name).read_text()
-    inline = re.findall(r"`telarchy ([a-z]+)", text)
+    inline = re.findall(r"`telarchy ([a-z-]+)", text)
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    for verb in {*inline, *re.findall(r"^(?:\$ )?(?:\.venv/bin/)?telarchy ([a-z]+)", blocks, re.MULTILINE)}:
+    for verb in {*inline, *re.findall(r"^(?:\$ )?(?:\.venv/bin/)?telarchy ([a-z-]+)", blocks, re.MULTILINE)}:
         assert verb in VERBS, verb
 
 
