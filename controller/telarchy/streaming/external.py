@@ -54,6 +54,7 @@ class ExternalWatch:
     """Polls external endpoints, and remembers their playlists from one look to the next."""
 
     def __init__(self) -> None:
+        self._active: Mapping[str, str] = {}
         self._kept: dict[_Key, _Kept] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -62,15 +63,17 @@ class ExternalWatch:
             await self._session.close()
             self._session = None
 
+    def expect(self, active: Mapping[str, str]) -> None:
+        """The run of each stream that plays now; the others are not asked for."""
+        self._active = dict(active)
+
     def forget(self, endpoints: Iterable[str]) -> None:
         """Endpoints that are no longer declared."""
         gone = set(endpoints)
         self._kept = {key: one for key, one in self._kept.items() if key.endpoint not in gone}
 
-    async def poll(
-        self, endpoint: MediaEndpoint, streams: Iterable[Stream], generations: Mapping[str, str], now: float
-    ) -> EndpointSeen:
-        """How the endpoint stands with these streams. `generations`: the run of each that plays now."""
+    async def poll(self, endpoint: MediaEndpoint, streams: Mapping[str, Stream], now: float) -> EndpointSeen:
+        """How the endpoint stands with these streams, by name."""
         name = endpoint.metadata.name
         seen: dict[str, StreamSeen] = {}
         troubles: list[str] = []
@@ -78,7 +81,7 @@ class ExternalWatch:
 
         async def one_of(stream: Stream) -> None:
             async with width:
-                found = await self._stream(endpoint, stream, generations.get(stream.name, ""), now)
+                found = await self._stream(endpoint, stream, self._active.get(stream.name, ""), now)
             if isinstance(found, str):
                 troubles.append(found)
                 seen[stream.name] = StreamSeen(stream=stream.name)
@@ -87,7 +90,7 @@ class ExternalWatch:
 
         try:
             async with asyncio.timeout(POLL_SECONDS), asyncio.TaskGroup() as group:
-                for stream in streams:
+                for stream in streams.values():
                     group.create_task(one_of(stream))
         except TimeoutError:
             troubles.append("it takes too long to answer")

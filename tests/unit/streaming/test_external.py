@@ -100,7 +100,8 @@ async def watch() -> AsyncIterator[ExternalWatch]:
 
 async def look(watch: ExternalWatch, far: Far, path: str, now: float = NOW) -> EndpointSeen:
     endpoint, stream = resources(f"http://127.0.0.1:{far.port}{path}")
-    return await watch.poll(endpoint, [stream], {"garden": GENERATION}, now)
+    watch.expect({"garden": GENERATION})
+    return await watch.poll(endpoint, {"garden": stream}, now)
 
 
 async def test_a_master_leads_to_what_is_on_its_own_host(watch: ExternalWatch, far: Far) -> None:
@@ -196,13 +197,14 @@ async def test_one_that_does_not_answer_holds_nothing_up(
 
 async def test_one_that_is_not_there_is_told_without_its_path(watch: ExternalWatch) -> None:
     endpoint, stream = resources("http://127.0.0.1:9/key-of-somebody/{stream}.m3u8")
-    seen = await watch.poll(endpoint, [stream], {"garden": GENERATION}, NOW)
+    watch.expect({"garden": GENERATION})
+    seen = await watch.poll(endpoint, {"garden": stream}, NOW)
     assert "cannot be reached" in seen.trouble and "key-of-somebody" not in seen.trouble
 
 
 async def test_a_stream_that_does_not_run_is_not_asked_for(watch: ExternalWatch, far: Far) -> None:
     endpoint, stream = resources(f"http://127.0.0.1:{far.port}/{{stream}}.m3u8")
-    seen = await watch.poll(endpoint, [stream], {}, NOW)
+    seen = await watch.poll(endpoint, {"garden": stream}, NOW)
     assert far.asked == [] and seen.trouble == "" and seen.streams["garden"].generation == ""
 
 
