@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -309,9 +309,9 @@ class Catalogue:
         read: list[FileSeen] = []
         for one in manifest:
             if one.path in damaged:
-                read.append(replace(one, damaged=True, verified_at=at))
+                read.append(FileSeen(one.path, one.size, one.mtime_ns, one.sha256, at, damaged=True))
             elif one.path in digests:
-                read.append(replace(one, sha256=digests[one.path], verified_at=at, damaged=False))
+                read.append(FileSeen(one.path, one.size, one.mtime_ns, digests[one.path], at))
             else:
                 read.append(one)
         number = self.names.intern(title, self.patterns)

@@ -32,6 +32,7 @@ from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
 
+MUCH = 1 << 30  # bytes; more is read by two at once
 NEVER_OVERWRITE = "never-overwrite"
 STILL_SECONDS = 5.0  # a file that was written to so short a time ago may still be written to
 
@@ -201,12 +202,18 @@ async def _source_digests(bench: Workbench, action: Copy, source: Place, missing
     if not unread:
         return known
     begun = bench.clock.now()
-    halves = [
-        [(in_title(action.title, one.path), one.size) for one in part] for part in (unread[::2], unread[1::2])
-    ]
+    at_once = 2 if sum(one.size for one in unread) > MUCH else 1
     readings: dict[str, Reading] = {}
     for part in await asyncio.gather(
-        *(read_now(source.link, source.path, source.volume, half) for half in halves)
+        *(
+            read_now(
+                source.link,
+                source.path,
+                source.volume,
+                [(in_title(action.title, one.path), one.size) for one in unread[first::at_once]],
+            )
+            for first in range(at_once)
+        )
     ):
         readings |= part
     verdict = judge(action.title, unread, readings)

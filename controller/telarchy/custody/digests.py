@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from telarchy.core.words import quoted
 from telarchy.custody import shell
@@ -73,10 +74,15 @@ class ReadingLists:
         )
 
 
-def transfer_order(path: str) -> tuple[tuple[bool, bytes], ...]:
+def transfer_order(path: str) -> tuple[tuple[tuple[bool, bytes], ...], bytes]:
     """The order in which rsync sends: within a folder its files, then its folders, each by bytes."""
-    parts = shell.raw(path).split(b"/")
-    return tuple((index < len(parts) - 1, part) for index, part in enumerate(parts))
+    folder, _, name = path.rpartition("/")
+    return _folders(folder), shell.raw(name)
+
+
+@lru_cache(maxsize=64)
+def _folders(folder: str) -> tuple[tuple[bool, bytes], ...]:
+    return tuple((True, part) for part in shell.raw(folder).split(b"/")) if folder else ()
 
 
 async def read_now(
