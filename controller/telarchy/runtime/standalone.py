@@ -102,6 +102,7 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
         keeping = asyncio.create_task(_keep(engine, since), name="keep what is known")
         try:
             await web.start()
+            answers.here = web.here
             yield Running(engine, answers, store, web)
         finally:
             keeping.cancel()

@@ -82,6 +82,13 @@ class Web:
         """Whether hls.js is there for browsers that need it."""
         return PageFiles().has_hls if self.server is None else self.server.page_files.has_hls
 
+    @property
+    def here(self) -> str:
+        """Where the server is found, as a URL without a path; "" when there is none, or when it listens everywhere."""
+        if self.server is None or self.server.everywhere:
+            return ""
+        return self.server.address
+
     async def start(self) -> None:
         if self.server is not None:
             await self.server.start()

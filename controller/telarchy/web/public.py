@@ -106,6 +106,11 @@ class PublicServer:
         host = self._listen[0]
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens on all addresses, so that nobody can be told just one."""
+        return self._listen[0] in ("0.0.0.0", "::")
+
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()

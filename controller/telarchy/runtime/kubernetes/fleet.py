@@ -190,7 +190,7 @@ class ClusterFleet:
         with StateLock(folder), Store.open(folder) as store:
             secrets = ClusterSecrets(self._cluster, self.namespace)
             engine = self._engine(store, secrets, tenure)
-            control = Control(Answers(store, engine), folder)
+            control = Control(Answers(store, engine, secrets=secrets), folder)
             await control.start()
             engine.reconciler.on_change(control.changed)
             engine.reconciler.on_change(self._grant)
