@@ -8,6 +8,7 @@ LIST in pages and of metadata alone; watches that begin at a version, time out, 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import attrs
@@ -27,12 +28,29 @@ VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 PATCHES = ("merge-patch+json", "json-patch+json", "apply-patch+yaml")
 
 
+STEP = re.compile(r"\.(\w+)|\[\?\(@\.(\w+)==\"(\w+)\"\)\]")
+
+
+def cell(row: Any, column: dict[str, Any]) -> Any:
+    """What stands in a column: the first value on its path, None when there is none or it is of another type."""
+    for name, key, value in STEP.findall(column["jsonPath"]):
+        if name:
+            row = row.get(name) if isinstance(row, dict) else None
+        else:
+            row = next((one for one in row or () if one.get(key) == value), None)
+    types = {"integer": int, "boolean": bool, "string": str, "date": str}
+    if not isinstance(row, types[column["type"]]) or isinstance(row, bool) != (column["type"] == "boolean"):
+        return None
+    return "1s" if column["type"] == "date" else row  # the API server says how long ago
+
+
 @attrs.define(kw_only=True)
 class ApiServer(kmock.KubernetesScaffold):
     """An API server without schedulers, kubelets and admission."""
 
     storage: Storage = attrs.field(factory=Storage)
     kinds: dict[str, tuple[str, str]] = attrs.field(factory=dict)  # plural → (apiVersion, kind)
+    columns: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         super().__attrs_post_init__()
@@ -58,6 +76,9 @@ class ApiServer(kmock.KubernetesScaffold):
 
     async def _serve_version(self, request: kmock.Request) -> kmock.Payload:
         answer: dict[str, Any] = await super()._serve_version(request)  # type: ignore[assignment]
+        for one in answer["resources"]:
+            if "/" in one["name"]:  # what a kind is also called is not said of its subresources
+                one |= {"shortNames": [], "categories": []}
         return answer | {"groupVersion": answer["groupVersion"].lstrip("/")}  # it is `v1`, not `/v1`
 
     async def _handle(self, request: kmock.Request) -> web.StreamResponse:
@@ -79,9 +100,10 @@ class ApiServer(kmock.KubernetesScaffold):
         if method == "GET" and name is None:
             if request.params.get("watch") in ("true", "1"):
                 return await self._watched(request, plural)
-            return web.json_response(self._listed(request, plural))
+            return web.json_response(self._as_asked(request, plural, self._listed(request, plural)))
         if method == "GET":
-            return web.json_response(self.storage.get((plural, namespace, str(name))))
+            found = self.storage.get((plural, namespace, str(name)))
+            return web.json_response(self._as_asked(request, plural, found))
         if method == "POST":
             return web.json_response(self._created(plural, namespace, request.data), status=201)
         key = (plural, namespace, str(name))
@@ -115,6 +137,33 @@ class ApiServer(kmock.KubernetesScaffold):
             "items": page,
         }
 
+    def _as_asked(self, request: kmock.Request, plural: str, found: dict[str, Any]) -> dict[str, Any]:
+        """As the table that kubectl prints, if that is wanted and the kind has columns."""
+        columns = self.columns.get(plural)
+        if columns is None or "as=Table" not in request.headers.get("Accept", ""):
+            return found
+        rows = found.get("items", [found])
+        return {
+            "kind": "Table",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
+            "columnDefinitions": [
+                {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+                *({"format": "", "description": "", "priority": 0} | one for one in columns),
+            ],
+            "rows": [
+                {
+                    "cells": [row["metadata"]["name"], *(cell(row, one) for one in columns)],
+                    "object": {
+                        "kind": "PartialObjectMetadata",
+                        "apiVersion": "meta.k8s.io/v1",
+                        "metadata": row["metadata"],
+                    },
+                }
+                for row in rows
+            ],
+        }
+
     def _created(self, plural: str, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
         made = self.storage.create(plural, namespace, body)
         if plural == "customresourcedefinitions":
@@ -122,8 +171,11 @@ class ApiServer(kmock.KubernetesScaffold):
             for version in spec["versions"]:
                 names = spec["names"]
                 self.storage.schemas[names["plural"]] = version["schema"]["openAPIV3Schema"]
+                self.columns[names["plural"]] = version.get("additionalPrinterColumns", [])
                 name = f"{spec['group']}/{version['name']}/{names['plural']}"
                 self._serve(name, names["kind"], names["singular"], True, {"status"})
+                self.resources[name].shortnames = set(names.get("shortNames", ()))
+                self.resources[name].categories = set(names.get("categories", ()))
         return made
 
     async def _watched(self, request: kmock.Request, plural: str) -> web.StreamResponse:

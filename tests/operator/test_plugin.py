@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 
@@ -95,6 +96,47 @@ async def test_what_is_in_the_cluster_is_validated_with_what_holds_between_objec
     assert "fleet/home: " in out and "Mars/Olympus_Mons" in out
     code, out, _ = await plugin("validate", "-o", "json")
     assert code == 1 and '"fleet/home"' in out
+
+
+async def test_the_columns_that_kubectl_prints(api, operators, plugin, tmp_path):
+    await api.apply("Fleet", "home", {})
+    await api.apply("Host", "attic", HOST | root("attic"))
+    await api.apply("CustodyFloor", "films", FLOOR)
+    await operators.start()
+    await api.until_ready("CustodyFloor", "films")
+    await api.apply("Fleet", "home", {"suspend": True})
+    await api.until_ready("Fleet", "home")
+
+    async def get(*words: str) -> list[list[str]]:
+        process = await asyncio.create_subprocess_exec(
+            *("kubectl", f"--kubeconfig={tmp_path / 'plugin-kubeconfig'}", "get", *words),
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"HOME": str(tmp_path)},
+        )
+        out, _ = await process.communicate()
+        lines = out.decode().splitlines()
+        starts = [found.start() for found in re.finditer(r"\S+( \S+)*", lines[0])]  # a cell may be empty
+        ends = [*starts[1:], None]
+        return [[line[at:end].strip() for at, end in zip(starts, ends, strict=True)] for line in lines]
+
+    head, fleet = await get("fl", "-o", "wide")
+    assert head[0] == "NAME" and head[-2:] == ["AGE", "SUSPENDED"]
+    row = dict(zip(head, fleet, strict=True))
+    assert (row["NAME"], row["READY"], row["STATUS"], row["SUSPENDED"]) == ("home", "True", "kept", "true")
+    head, fleet = await get("fleets")
+    assert "SUSPENDED" not in head and "READY" in head
+    head, floor = await get("floors")
+    row = dict(zip(head, floor, strict=True))
+    assert (row["MET"], row["TITLES"], row["READY"]) == ("2", "2", "True")
+    head, host = await get("ho")
+    row = dict(zip(head, host, strict=True))
+    assert (row["CLASS"], row["STATE"], row["READY"], row["STATUS"]) == ("Server", "Up", "True", "answers")
+    named = {line[0] for line in await get("telarchy", "-o", "name")}
+    assert named == {
+        "fleet.telarchy.dev/home",
+        "host.telarchy.dev/attic",
+        "custodyfloor.telarchy.dev/films",
+    }
 
 
 async def test_the_operator_itself_is_asked_for_every_step(tmp_path):
