@@ -98,7 +98,7 @@ async def read_now(
     done = await shell.run(
         link,
         ("fence", "read"),
-        [shell.script("batch"), root, volume_id, str(len(lists.large))],
+        [*shell.digesting(), root, volume_id, str(len(lists.large))],
         stdin=lists.large + lists.small,
         within=None,
     )

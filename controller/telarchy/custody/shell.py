@@ -43,6 +43,13 @@ def script(*names: str) -> str:
     return "\n".join((folder / f"{name}.sh").read_text("utf-8") for name in names)
 
 
+@cache
+def digesting() -> tuple[str, str]:
+    """The two programs that digest on a host, as scripts take them: for any, and for one with Python."""
+    reader = resources.files("telarchy.custody") / "reader.py"
+    return script("batch"), reader.read_text("utf-8")
+
+
 def argv(names: Sequence[str], args: Sequence[str]) -> list[str]:
     """The command that runs these scripts (the last one being the one that acts) with these arguments."""
     return ["sh", "-c", script(*names), f"telarchy-{names[-1]}", *args]

@@ -2,7 +2,8 @@
 
 The rsync command comes from `links.routes`; here it is tuned for staging. `--inplace` instead of a partial folder:
 whatever ends the copy, even a power cut, what was written is there to go on from, and nobody but us ever sees
-the unfinished file. No fsync per file: the job syncs the file system once, before it says that it is done.
+the unfinished file. No fsync per file: the job syncs the file system once, before it says that it is done. Between
+two folders of one machine that has Python no rsync is run: the kernel copies, or shares, by `custody.reader`.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class Pull(Transfer):
             folder=self.folder,
             script=shell.script("fence", "stage", "copy"),
             args=(
-                shell.script("batch"),
+                *shell.digesting(),
                 place.path,
                 place.volume,
                 *self._writer.args,
@@ -199,7 +200,7 @@ class Push(Transfer):
         done = await shell.run(
             target.link,
             ("fence", "arrived"),
-            [shell.script("batch"), target.path, target.volume, load.action, str(len(lists.large))],
+            [*shell.digesting(), target.path, target.volume, load.action, str(len(lists.large))],
             stdin=lists.large + lists.small,
             within=None,
         )
@@ -222,11 +223,13 @@ async def transfer_between(
             if route.kind != "local":
                 rsyncs.missed[runner.host] = time.monotonic()
                 raise ActionFailed(f"{runner.host} has no rsync: {INSTALL}", reason="RsyncMissing")
-            yield Pull(target, writer, load, route, ["cp", source.path])
+            yield Pull(target, writer, load, route, ["local", source.path])
             return
         into = f"{target.path.rstrip('/')}/.telarchy/staging/{load.action}"
         argv = route.argv(tool, files_from=f"{folder}/files", into=into, bandwidth=load.bandwidth)
         way = ["rsync", *tuned(argv)]
+        if route.kind == "local" and load.bandwidth is None:
+            way = ["local", source.path, *tuned(argv)]
         try:
             if runner is source:
                 yield Push(source, target, writer, load, route, way)

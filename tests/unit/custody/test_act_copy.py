@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from telarchy.custody import copying, working
+from telarchy.custody.digests import LARGE
 from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
 from tests.unit.custody.fleet import LocalFleet
@@ -67,7 +68,15 @@ def staged(fleet: LocalFleet, letter: str = "b") -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-async def test_a_title_arrives_whole_with_digests_at_both_ends(fleet: LocalFleet) -> None:
+TOOLS = {"python": (), "rsync": ("python3",), "cp": ("python3", "rsync")}
+
+
+@pytest.mark.parametrize("missing", TOOLS.values(), ids=TOOLS)
+async def test_a_title_arrives_whole_with_digests_at_both_ends(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    if missing:
+        monkeypatch.setenv("PATH", path_without(tmp_path, *missing))
     for name in HOSTILE:
         fleet.volumes["a"].write(b"tv/show/S1/" + name + b"/" + name, name * 100)
     await fleet.look()
@@ -488,6 +497,7 @@ async def test_what_arrives_wrong_is_not_committed(
     # Not older than the copy, so that it is read at the end and not as it arrives.
     fleet.volumes["a"].write(f"{TITLE}/e1", b"good", mtime=int(time.time()) + 1000)
     await fleet.look()
+    slow(fleet, 100_000_000)  # which is rsync's business
     bad = tmp_path / "bad"
     bad.mkdir()
     real = shutil.which("rsync")
@@ -565,16 +575,54 @@ def path_without(tmp_path: Path, *names: str) -> str:
     return str(tools)
 
 
-async def test_without_rsync_local_copies_use_cp(
-    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", TOOLS.values(), ids=TOOLS)
+async def test_large_files_are_read_as_they_come_whatever_tools_there_are(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
 ) -> None:
-    for name in HOSTILE:
-        fleet.volumes["a"].write(b"tv/show/S1/" + name + b"/" + name, name)
-    monkeypatch.setenv("PATH", path_without(tmp_path, "rsync"))
+    if missing:
+        monkeypatch.setenv("PATH", path_without(tmp_path, *missing))
+    for number in range(2):
+        fleet.volumes["a"].write(f"{TITLE}/e{number}", os.urandom(LARGE + number))
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"small")
     await fleet.look()
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
-    assert fleet.manifest("b", TITLE)[0].mtime_ns == 1_700_000_000_123_456_789
+    assert [one.sha256 for one in fleet.manifest("b", TITLE)] == [
+        hashlib.sha256(data).hexdigest() for _, data in sorted(fleet.volumes["a"].everything().items())
+    ]
+    assert {one.mtime_ns for one in fleet.manifest("b", TITLE)} == {1_700_000_000_123_456_789}
+
+
+@pytest.mark.parametrize("missing", TOOLS.values(), ids=TOOLS)
+async def test_what_an_earlier_try_left_is_gone_on_from_and_read_all_the_same(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]
+) -> None:
+    if missing:
+        monkeypatch.setenv("PATH", path_without(tmp_path, *missing))
+    data = os.urandom(LARGE)
+    fleet.volumes["a"].write(f"{TITLE}/e1", data)
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"small")
+    await fleet.look()
+    staging = fleet.volumes["b"].own / "staging"
+    left = staging / fleet.copy(TITLE).id / TITLE
+    left.mkdir(parents=True)
+    staging.joinpath(f"{fleet.copy(TITLE).id}.begun").touch()
+    left.joinpath("e1").write_bytes(data[: LARGE // 2])
+    left.joinpath("e2").write_bytes(b"smal")
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+async def test_a_rotten_remainder_is_found_out_and_comes_again(fleet: LocalFleet) -> None:
+    data = os.urandom(LARGE)
+    fleet.volumes["a"].write(f"{TITLE}/e1", data)
+    await fleet.look()
+    left = fleet.volumes["b"].own / "staging" / fleet.copy(TITLE).id / TITLE
+    left.mkdir(parents=True)
+    left.joinpath("e1").write_bytes(bytes(LARGE // 2))
+    assert await failure(fleet) == "DigestMismatch"
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
 
 
 async def test_the_job_is_shown_with_its_progress(fleet: LocalFleet) -> None:

@@ -454,6 +454,33 @@ async def digest(volume: Volume, *names: bytes, env: dict[str, str] | None = Non
     return [[*row[:-1], row[-1].removeprefix(b"./")] for row in rows]
 
 
+async def test_python_reads_as_the_shell_does(volume: Volume, tmp_path: Path) -> None:
+    for name in HOSTILE:
+        volume.write(name, name * 3)
+    os.utime(volume.write("old", b"older than time"), ns=(0, -1_500_000_000))
+    volume.write("large", bytes(10_000_000))
+    (volume.path / "link").symlink_to("old")
+    os.mkfifo(volume.path / "pipe")
+    small = [*HOSTILE, b"old", b"gone"]
+    large = b"10000000\0./large\0"
+    listed = large + b"".join(b"./" + name + b"\0" for name in small)
+
+    async def read(path: str, listed: bytes) -> list[bytes]:
+        script = shell.argv(("fence", "read"), [*shell.digesting(), volume.root, volume.id, str(len(large))])
+        done = await volume.link.run(["env", f"PATH={path}", *script], stdin=listed)
+        assert done.ok, done.stderr
+        return sorted(done.stdout.split(b"//\n"))
+
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (without / "python3").chmod(0o755)
+    path = os.environ["PATH"]
+    assert await read(path, listed) == await read(f"{without}:{path}", listed)
+    rows = await read(path, large + b"./link\0./pipe\0")
+    assert {b"d - - - - - ./link", b"d - - - - - ./pipe"} < set(rows)
+
+
 @pytest.mark.parametrize("tools", ["openssl", "coreutils", "simple"])
 async def test_digests_of_hostile_names(volume: Volume, tmp_path: Path, tools: str) -> None:
     env = {}

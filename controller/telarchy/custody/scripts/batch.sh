@@ -10,7 +10,8 @@
 #     digest BASE FILE…
 #     arrive BASE BEGUN DONE FILE…              digest, each file as soon as rsync (-t --inplace) is done with it:
 #                                               it then has its old mtime, from before BEGUN; or DONE exists
-#     stream BASE WRITER DONE SIZE FILE         digest a file of SIZE bytes while process WRITER writes it
+#     stream BASE WRITER DONE SIZE FILE         digest a file of SIZE bytes while process WRITER writes it from its
+#                                               beginning on; WRITER 0: once DONE exists
 #     place FROM TO FILE…                       copy FROM/FILE to TO/FILE, times too; what is there already stays
 #
 # Tools are asked about the whole handful at once and answer a line per file, in order. Where the lines do not
@@ -163,7 +164,7 @@ arrive)
     ;;
 stream)
     writer=$1 done=$2 size=$3 file=$4
-    until [ -e "$done" ] || [ -e "$file" ]; do
+    until [ -e "$done" ] || { [ "$writer" != 0 ] && [ -e "$file" ]; }; do
         pause "$done"
     done
     sum=

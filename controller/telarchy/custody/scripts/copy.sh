@@ -1,16 +1,19 @@
 # shellcheck shell=sh disable=SC2154
-# copy.sh BATCH ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
+# copy.sh BATCH READER ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
 #
 # Runs as a job on the target. JOB is the job's folder, with lists of files relative to the root (NUL-separated):
 # `files` (all), `large` (pairs of size and file) and `small`. WAY is `rsync` with its whole command behind it,
-# which writes to the staging folder, or `cp` with the source root behind it. NEED and RESERVE in bytes.
+# which writes to the staging folder, or `local` with the source root behind it, and then such a command for hosts
+# without Python (none where there is no rsync either). NEED and RESERVE in bytes.
 #
 # Writes progress to JOB/progress, and one record of batch.sh per file to stdout: digests of what lies in the
 # staging folder, taken while it arrives where that can be. Ends with 0 when everything is there and on disk.
-batch=$1 root=$2 id=$3 epoch=$4 controller=$5 name=$6 action=$7 need=$8 reserve=$9
-shift 9
-job=$1 way=$2
+batch=$1 reader=$2
 shift 2
+root=$1 id=$2 epoch=$3 controller=$4 name=$5 action=$6 need=$7 reserve=$8 job=$9
+shift 9
+way=$1
+shift
 
 stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve"
 begun=$root/.telarchy/staging/$action.begun
@@ -22,18 +25,22 @@ cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 dd if=/dev/zero of="$job/ballast" bs=1024 count=64 2>/dev/null ||
     refuse "$NO_SPACE" "$root has no room for anything"
 
-case $way in
-rsync)
-    "$@" >"$job/progress" &
-    ;;
-cp)
+[ "$way" = rsync ] || know_tools "$batch"
+if [ "$way" = local ]; then
     from=$1
+    shift
+    if [ -n "$python" ]; then
+        set -- python3 -I -S -c "$reader" place "$from" "$job/files"
+    fi
+fi
+if [ $# -gt 0 ]; then
+    "$@" >"$job/progress" &
+else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
-    ;;
-esac
+fi
 mover=$!
+[ "$way" != rsync ] || know_tools "$batch"
 
-know_tools "$batch"
 digest_small() { xargs -0 -n 500 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
 digest_large() {
     if [ -z "$again" ] && tail --pid=1 -n 0 /dev/null 2>/dev/null; then
@@ -42,10 +49,15 @@ digest_large() {
         xargs -0 -n 2 sh -c "$batch" batch stream . 0 "$arrived" <"$job/large"
     fi
 }
-digest_small &
-small=$!
-digest_large &
-large=$!
+if [ -n "$python" ]; then
+    python3 -I -S -c "$reader" arrive "$TELARCHY_STAT" "$begun" "$arrived" "$job/large" "$job/small" "$again" &
+    small=$! large=$!
+else
+    digest_small &
+    small=$!
+    digest_large &
+    large=$!
+fi
 
 wait "$mover"
 code=$?
