@@ -83,7 +83,9 @@ def is_calm(ready: Mapping[str, Any]) -> bool:
     return ready["status"] == "True" or ready["reason"] in _UNDER_WAY
 
 
-_UNDER_WAY = frozenset({"Copying", "Observing", "Probing", "Progressing", "Queued", "Releasing", "Waiting"})
+_UNDER_WAY = frozenset(
+    {"Copying", "NoSource", "Observing", "Probing", "Progressing", "Queued", "Releasing", "Waiting"}
+)
 
 
 def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event]:

@@ -26,6 +26,7 @@ from telarchy.runtime.explain import why
 from telarchy.runtime.tenure import Tenure
 from telarchy.store import Store
 from telarchy.store.catalogue import FILE, CatalogueFile
+from telarchy.streaming.capability import Streaming
 
 Why = Callable[[str, str, World, Observation, float], list[str]]
 """(topic, name, world, seen, now) → lines that explain it. Raises TelarchyError when there is no such thing."""
@@ -71,7 +72,8 @@ def furnish(
     secrets:  where `secretRef`s lead; None: to files below the state folder and environment variables
     tenure:   the right to act as granted from above; None: the hosts' own lease files decide
     """
-    pool = LinkPool(secrets or FileSecrets(store.folder / SECRETS_FOLDER))
+    secrets = secrets or FileSecrets(store.folder / SECRETS_FOLDER)
+    pool = LinkPool(secrets)
     kept = CatalogueFile(store.folder / FILE, read_only=store.read_only)
     catalogue = kept.load()
     hosts = HostWatch(pool, store.memory)
@@ -85,8 +87,9 @@ def furnish(
         lambda: kept.save(catalogue),
         epoch=tenure.epoch if tenure is not None else 0,
     )
+    streaming = Streaming(pool, secrets, store.memory, clock, namespace=namespace, read_only=store.read_only)
     return Rooms(
-        capabilities=(hosts, custody),
+        capabilities=(hosts, custody, streaming),
         hosts=hosts,
         why=why,
         looked=custody.observer.looked,

@@ -196,4 +196,5 @@ def _ready(done: Deliberation, place: Place, whole: Finding, stuck: str) -> dict
         reason = "Serving" if whole.state is StreamState.HEALTHY else "NoSource"
         words = whole.why or ("no stream runs now" if not count else f"{count} of {count} in order")
         return condition("Ready", True, reason, words)
-    return condition("Ready", whole.state is StreamState.DEGRADED, str(whole.state), whole.why)
+    reason = "Progressing" if whole.state is StreamState.STARTING else str(whole.state)
+    return condition("Ready", whole.state is StreamState.DEGRADED, reason, whole.why)

@@ -1,4 +1,4 @@
-"""What of an endpoint's report a plan may care about, coarse: only when this changes is it worth thinking again. Pure."""
+"""What of a report a plan may care about, coarse: only when this changes is it worth thinking again. Pure."""
 
 from __future__ import annotations
 

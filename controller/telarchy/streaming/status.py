@@ -215,14 +215,14 @@ def _stream_ready(done: Deliberation, stream: Stream, phase: str, source: str, s
             if one.state not in (*PLAYABLE, StreamState.NO_SOURCE) or (one.why and one.state in PLAYABLE)
         ]
         if phase == "Live":
-            return condition("Ready", True, "Live", "; ".join([where, *troubled[:3]]))
+            return condition("Ready", True, "Playing", "; ".join([where, *troubled[:3]]))
     if source == "Absent":
         return condition("Ready", False, "NoSource", _how_to_publish(done, stream))
     unknown = [one for one in findings.values() if one.state is StreamState.UNKNOWN]
     if phase == "Live" and len(unknown) == len(findings):
         return condition("Ready", None, "Unknown", unknown[0].why if unknown else "")
     if phase == "Starting":
-        return condition("Ready", False, "Starting", stuck or "waits for the first segment")
+        return condition("Ready", False, "Progressing", stuck or "waits for the first segment")
     worst = next(
         (f"{name} is {one.state}: {one.why}" for name, one in sorted(findings.items()) if one.why), ""
     )

@@ -38,7 +38,7 @@ def test_it_is_live_when_a_viewer_could_play_it(home: Stage) -> None:
     home.run(3)
     status = home.status("Stream", "garden")
     assert (status["phase"], status["source"]) == ("Live", "Present")
-    assert home.ready("Stream", "garden") == ("True", "Live")
+    assert home.ready("Stream", "garden") == ("True", "Playing")
     assert float(status["startSeconds"]) <= 2.0
     assert status["endpoints"][0]["state"] == "Healthy"
     assert status["playbackPath"] == f"/live/garden/{status['generation']}/master.m3u8"
@@ -67,7 +67,7 @@ def test_the_generation_outlives_its_publisher(home: Stage) -> None:
     assert home.events.count(("stream/garden", "SourceLost")) == 1
     home.publish()
     home.run(4)
-    assert home.ready("Stream", "garden") == ("True", "Live")
+    assert home.ready("Stream", "garden") == ("True", "Playing")
     assert home.status("Stream", "garden")["generation"] == generation
     assert home.events.count(("stream/garden", "SourceReturned")) == 1
 
@@ -267,7 +267,7 @@ def test_what_lives_and_brings_nothing_forth_is_started_again(home: Stage) -> No
     assert len(kicks) == 1
     home.frozen.clear()
     home.run(5)
-    assert home.ready("Stream", "garden") == ("True", "Live")
+    assert home.ready("Stream", "garden") == ("True", "Playing")
 
 
 def test_an_edge_moves_when_its_origin_dies_and_returns_calmly() -> None:

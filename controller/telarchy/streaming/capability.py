@@ -1,0 +1,116 @@
+"""Streaming as the loop drives it: look, think, do. The room's front door."""
+
+from __future__ import annotations
+
+import asyncio
+
+from telarchy.core.action import Action
+from telarchy.core.capability import Capability, Report, Wake
+from telarchy.core.clock import SteadyClock
+from telarchy.core.observation import Observation
+from telarchy.core.plan import Plan
+from telarchy.core.world import World
+from telarchy.errors import ActionFailed
+from telarchy.links.secrets import SecretResolver
+from telarchy.streaming.act import Bench, Links, act
+from telarchy.streaming.actions import StreamingAction
+from telarchy.streaming.evidence import StreamingSeen
+from telarchy.streaming.marks import SecretMarks
+from telarchy.streaming.observe import Observer
+from telarchy.streaming.plan import Thought, think
+from telarchy.streaming.playbacksecrets import PlaybackSecrets
+from telarchy.streaming.remembering import Memory, Remembered
+from telarchy.streaming.snapshots import SnapshotBook
+
+SECRETS_SECONDS = 10.0  # between two looks at the secrets
+
+
+class Streaming(Capability):
+    """Streams, keys, endpoints: a `core.capability.Capability`.
+
+    links:  `links.pool.LinkPool`; whoever owns it configures it with the declared hosts
+    """
+
+    name = "streaming"
+
+    def __init__(
+        self,
+        links: Links,
+        secrets: SecretResolver,
+        memory: Memory,
+        clock: SteadyClock,
+        *,
+        namespace: str,
+        read_only: bool = False,
+    ) -> None:
+        self._clock = clock
+        self._world = World(complete=False)
+        self._thought: Thought | None = None
+        playback = PlaybackSecrets(secrets, memory, read_only=read_only)
+        self._marks = SecretMarks(secrets, playback, memory)
+        self._remembered = Remembered.recalled(memory)
+        self._bench = Bench(links, secrets, playback, self._remembered)
+        self.observer = Observer(links, clock, SnapshotBook(memory, namespace))
+
+    # --- look ------------------------------------------------------------------------------------------------
+
+    def configure(self, world: World) -> None:
+        """See Capability."""
+        self._world = world
+        self._marks.refresh(world)
+        self.observer.configure(world)
+
+    def section(self) -> StreamingSeen:
+        """See Capability."""
+        return self._remembered.section(
+            endpoints=self.observer.seen(), marks=dict(self._marks.by_name), interval=self.observer.interval
+        )
+
+    async def observe(self, *, read_only: bool = False) -> None:
+        """See Capability. Looking leaves no trace."""
+        self._marks.refresh(self._world)
+        await self.observer.observe()
+
+    async def watch(self, wake: Wake) -> None:
+        """See Capability."""
+        reading = asyncio.create_task(self._keep_reading(wake))
+        try:
+            await self.observer.watch(wake)
+        finally:
+            reading.cancel()
+
+    async def _keep_reading(self, wake: Wake) -> None:
+        while True:
+            await asyncio.sleep(SECRETS_SECONDS)
+            if self._marks.refresh(self._world):
+                wake()
+
+    # --- think -----------------------------------------------------------------------------------------------
+
+    def plan(self, world: World, seen: Observation, now: float) -> Plan:
+        """See Capability."""
+        self._thought = think(world, seen, now)
+        return self._thought.plan
+
+    def planned(self, plan: Plan) -> bool:
+        """See Capability: generations, choices and what was told count from here on."""
+        if self._thought is None:
+            return False
+        self._remembered.keep(self._thought, self._clock.now())
+        done = self._thought.done
+        self._bench.wanted, self._bench.streams = done.wanted, done.terms.streams
+        self.observer.expect({name: done.active(name) for name in done.terms.streams})
+        return False
+
+    # --- do --------------------------------------------------------------------------------------------------
+
+    async def act(self, action: Action, report: Report) -> None:
+        """See Capability. Returns when what was done can be seen, so that it is not done twice."""
+        if not isinstance(action, StreamingAction):
+            raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
+        await act(self._bench, action)
+        await self.observer.look_again(action.endpoint)
+
+    async def close(self) -> None:
+        """See Capability. What runs on hosts goes on, and links belong to whoever made them."""
+        await self.observer.close()
