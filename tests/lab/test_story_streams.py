@@ -1,0 +1,242 @@
+"""Streams on real machines: declare one, play it, pull plugs, edit it, stop it, and find nothing left."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.lab.fleet import MakeFleet
+from tests.lab.host import LabHost
+from tests.lab.lab import Lab
+from tests.lab.story import Story
+from tests.lab.tree import MEDIA_PACKAGES
+
+SMALL = [{"name": "240p", "height": 240, "videoBitrate": "300k"}]
+CALM = {"clearAfter": "10s", "minSwitchInterval": "5s"}
+BASE = "/home/media/.local/state/telarchy/streaming/default-"
+
+
+class Streams:
+    """A story with streams, and what a viewer of them would do."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+
+    def stream(self, name: str = "garden", **spec: Any) -> None:
+        base = {
+            "visibility": "Public",
+            "ingest": {"test": {}},
+            "renditions": SMALL,
+            "encoder": {"preset": "ultrafast"},
+        }
+        self.story.declare(f"stream-{name}", "Stream", name, base | spec)
+
+    def origin(self, name: str, host: str, **spec: Any) -> None:
+        self.story.declare(
+            f"endpoint-{name}", "MediaEndpoint", name, {"role": "Origin", "hostRef": host} | spec
+        )
+
+    def edge(self, name: str, host: str, *sources: str, **spec: Any) -> None:
+        listed = [{"endpointRef": one, "priority": at} for at, one in enumerate(sources, start=1)]
+        base = {"role": "Edge", "hostRef": host, "sources": listed, "thresholds": CALM}
+        self.story.declare(f"endpoint-{name}", "MediaEndpoint", name, base | spec)
+
+    def delete(self, file: str) -> None:
+        (self.story.manifests / f"{file}.yaml").unlink()
+
+    def status(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = self.story.get(name).get("status", {})
+        return status
+
+    def ready(self, name: str) -> tuple[str, str]:
+        for one in self.status(name).get("conditions", []):
+            if one["type"] == "Ready":
+                return one["status"], one["reason"]
+        return "", ""
+
+    def plays(self, host: LabHost, stream: str = "garden") -> int:
+        """Fetch as a player does: the master, a playlist, its newest segment. The number of that segment."""
+        generation = self.status(f"stream/{stream}")["generation"]
+        below = f"http://{host.address}:8080/live/{stream}/{generation}"
+        master = fetch(f"{below}/master.m3u8").decode()
+        assert "240p/index.m3u8" in master
+        playlist = fetch(f"{below}/240p/index.m3u8").decode()
+        segments = re.findall(r"^s(\d+)\.m4s$", playlist, re.MULTILINE)
+        assert len(fetch(f"{below}/240p/s{segments[-1]}.m4s")) > 1000
+        return int(segments[-1])
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def running(host: LabHost, name: str) -> list[str]:
+    return host.run(["pgrep", "-x", name], check=False).stdout.decode().split()
+
+
+@pytest.fixture
+def streams(tmp_path: Path, lab: Lab, fleet: MakeFleet) -> Iterator[Streams]:
+    story = Story(tmp_path, lab, fleet("nas", "vps", "laptop", packages=MEDIA_PACKAGES))
+    yield Streams(story)
+    story.stop()
+
+
+def test_a_stream_lives_from_its_declaration_to_its_end(streams: Streams) -> None:
+    story, nas = streams.story, streams.story.hosts["nas"]
+    streams.stream()
+    streams.origin("origin", "nas")
+    story.start()
+    story.until(lambda: streams.status("stream/garden").get("phase") == "Live", 60, "the stream")
+    generation = streams.status("stream/garden")["generation"]
+    first = streams.plays(nas)
+
+    encoder = running(nas, "ffmpeg")
+    assert len(encoder) == 1
+    nas.run(["kill", "-9", *encoder])
+    story.until(lambda: running(nas, "ffmpeg") not in ([], encoder), 15, "the next encoder")
+    story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 20)
+    story.until(lambda: streams.plays(nas) > first + 2, 20, "the same playlist goes on")
+    assert streams.status("stream/garden")["generation"] == generation
+    assert streams.status("mediaendpoint/origin")["streams"][0]["restarts"] == 1
+
+    encoder, server = running(nas, "ffmpeg"), set(running(nas, "nginx"))
+    story.kill()
+    story.start()
+    story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 30)
+    time.sleep(4)
+    assert running(nas, "ffmpeg") == encoder and set(running(nas, "nginx")) == server, "nothing was restarted"
+    assert streams.status("stream/garden")["generation"] == generation
+
+    streams.stream(renditions=[SMALL[0] | {"videoBitrate": "400k"}])
+    story.until(lambda: streams.status("stream/garden")["generation"] != generation, 20, "a new generation")
+    story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 30)
+    second = streams.status("stream/garden")["generation"]
+    assert second.startswith("g2-")
+    streams.plays(nas)
+
+    streams.stream(renditions=[SMALL[0] | {"videoBitrate": "400k"}], running=False, retention="1s")
+    story.until(lambda: streams.status("stream/garden")["phase"] == "Ended", 20)
+    story.until(lambda: not running(nas, "ffmpeg"), 20, "the end of the encoder")
+    story.until(lambda: not nas.exists(f"{BASE}origin/spool/garden"), 30, "the end of what was kept")
+
+    streams.delete("stream-garden")
+    streams.delete("endpoint-origin")
+    story.until(lambda: not nas.exists(f"{BASE}origin"), 30, "the end of the endpoint")
+    assert not running(nas, "nginx")
+    assert not nas.run(
+        "systemctl --user -M media@ list-units 'telarchy-*' --plain -q", check=False
+    ).stdout.strip()
+
+
+def test_a_publisher_comes_with_its_key_goes_and_returns(streams: Streams, tmp_path: Path) -> None:
+    story, nas = streams.story, streams.story.hosts["nas"]
+    streams.stream(ingest={"rtmp": {}})
+    streams.origin("origin", "nas")
+    secret = tmp_path / "key"
+    made = story.telarchy("stream-key", "create", "garden", "--name", "obs", "--key-file", str(secret)).stdout
+    (story.manifests / "key.yaml").write_text(made)
+    story.start()
+    story.until(lambda: streams.ready("stream/garden") == ("False", "NoSource"), 60, "a place to publish to")
+    story.until(lambda: streams.status("stream/garden").get("keys") == 1, 10)
+    time.sleep(3)
+
+    refused = publish(nas, "of-nobody")
+    assert refused.wait(15) != 0, "a key that is none"
+    publisher = publish(nas, secret.read_text().strip())
+    try:
+        story.until(lambda: streams.status("stream/garden")["phase"] == "Live", 30, "the stream")
+        generation = streams.status("stream/garden")["generation"]
+        assert streams.status("stream/garden")["input"]["height"] == 240
+        first = streams.plays(nas)
+        publisher.kill()
+        publisher.wait(5)
+        story.until(
+            lambda: streams.ready("stream/garden") == ("False", "NoSource"), 30, "that nobody publishes"
+        )
+        assert streams.status("stream/garden")["phase"] == "Live"
+        publisher = publish(nas, secret.read_text().strip())
+        story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 30, "its return")
+        story.until(lambda: streams.plays(nas) > first, 20)
+        assert streams.status("stream/garden")["generation"] == generation
+        assert streams.status("streamkey/obs").get("lastUsed")
+        (story.manifests / "key.yaml").write_text(made.replace("spec:", "spec:\n  revoked: true", 1))
+        assert publisher.wait(15) != 0, "a revoked key is cut"
+    finally:
+        publisher.kill()
+    told = story.telarchy("events").stdout
+    assert "SourceLost" in told and "SourceReturned" in told
+    key = secret.read_text().strip()
+    assert key not in told + story.log
+    assert not nas.run(["grep", "-rlF", key, f"{BASE}origin"], check=False).stdout, (
+        "the key is nowhere on the host"
+    )
+
+
+def publish(host: LabHost, key: str) -> subprocess.Popen[bytes]:
+    """As OBS does."""
+    picture = "testsrc2=size=426x240:rate=25"
+    return subprocess.Popen(
+        ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", picture]
+        + [
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=frequency=300:sample_rate=44100",
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+        ]
+        + ["-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "flv"]
+        + [f"rtmp://{host.address}:1935/ingest/{key}"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams: Streams) -> None:
+    story = streams.story
+    nas, laptop = story.hosts["nas"], story.hosts["laptop"]
+    streams.stream()
+    streams.origin("first", "nas", publicURL=f"http://{nas.address}:8080")
+    streams.origin("second", "vps", publicURL=f"http://{story.hosts['vps'].address}:8080")
+    streams.edge("edge", "laptop", "first", "second")
+    story.start()
+    story.until(lambda: streams.status("mediaendpoint/edge").get("state") == "Healthy", 90, "the edge")
+    assert streams.status("mediaendpoint/edge")["source"] == "first"
+    before = streams.plays(laptop)
+    nas.power_cut()
+    gone = time.monotonic()
+    story.until(
+        lambda: streams.status("mediaendpoint/edge").get("source") == "second", 30, "the other source"
+    )
+    print(f"moved after {time.monotonic() - gone:.1f} s")
+    story.until(lambda: plays_past(streams, laptop, before), 30, "it plays from there")
+    assert streams.status("mediaendpoint/first")["state"] == "Unknown"
+    nas.start()
+    nas.wait_ssh()
+    back = time.monotonic()
+    story.until(
+        lambda: streams.status("mediaendpoint/first").get("state") == "Healthy", 60, "the first origin"
+    )
+    story.until(lambda: streams.status("mediaendpoint/edge").get("source") == "first", 60, "the way back")
+    print(f"returned after {time.monotonic() - back:.1f} s")
+    assert time.monotonic() - back > 10
+    assert story.events().count("SwitchedSource") == 2
+    story.until(lambda: plays_past(streams, laptop, before), 30)
+
+
+def plays_past(streams: Streams, host: LabHost, number: int) -> bool:
+    try:
+        return streams.plays(host) > number
+    except (urllib.error.URLError, OSError, IndexError):
+        return False
