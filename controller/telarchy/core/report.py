@@ -13,6 +13,51 @@ from telarchy.resources.meta import MAX_MESSAGE, Ref
 Status = dict[str, Any]
 
 
+class Coarse(int):
+    """A number that always moves a little (free bytes), for a status: shown in whole steps, and left as it was last
+    reported until it is clearly another. Without that, a value that happens to lie at the edge of a step would be
+    written again and again."""
+
+    exact: int
+    step: int
+
+    def __new__(cls, exact: int, step: int) -> Coarse:
+        made = super().__new__(cls, exact // step * step)
+        made.exact, made.step = exact, step
+        return made
+
+    def __getnewargs__(self) -> tuple[int, int]:  # type: ignore[override]  # for copies; int's own gives its value
+        return self.exact, self.step
+
+    def after(self, before: object) -> int:
+        """What to report when this was reported before: half a step beyond its own on either side is the same."""
+        if isinstance(before, int) and before - self.step / 2 <= self.exact < before + self.step * 3 / 2:
+            return before
+        return int(self)
+
+
+def steady(now: Any, before: Any) -> Any:
+    """A status with its coarse numbers settled, each compared with what stood in its place."""
+    if isinstance(now, Coarse):
+        return now.after(before)
+    if isinstance(now, dict):
+        known = before if isinstance(before, Mapping) else {}
+        for key, value in now.items():
+            if type(value) in _DEEPER and (settled := steady(value, known.get(key))) is not value:
+                now = {**now, key: settled}
+    elif isinstance(now, list):
+        earlier = before if isinstance(before, (list, tuple)) else ()
+        for index, value in enumerate(now):
+            if type(value) in _DEEPER:
+                settled = steady(value, earlier[index] if index < len(earlier) else None)
+                if settled is not value:
+                    now = [*now[:index], settled, *now[index + 1 :]]
+    return now
+
+
+_DEEPER = (Coarse, dict, list)
+
+
 class Record(Protocol):
     """Where statuses and events are kept: the embedded store, or the API server."""
 
@@ -64,6 +109,7 @@ def _departing(part: Mapping[str, Any], left: str) -> Status:
 
 
 def _complete(status: Status, before: Status | None, generation: int, now: float) -> Status:
+    status = steady(status, before)
     known = {one["type"]: one for one in (before or {}).get("conditions", [])}
     conditions = []
     for one in status.get("conditions", []):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
+from telarchy.core.report import Coarse
 from telarchy.core.words import format_bytes, format_span, listing, plural, printable, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
@@ -335,9 +336,9 @@ def _trouble(volume: VolumeSeen) -> str:
     return said if volume.path in said else f"{volume.path}: {said}"
 
 
-def coarse(free: int) -> int:
+def coarse(free: int) -> Coarse:
     """Free bytes in steps of 16 MiB, so that a log line written on a host is not a change of status."""
-    return free >> 24 << 24
+    return Coarse(free, 1 << 24)
 
 
 def _transfers(done: Deliberation, seen: Observation, host: str) -> list[dict[str, Any]]:
