@@ -133,6 +133,28 @@ async def test_both_runtimes_report_the_same(api, operators, tmp_path):
     assert await running.stop() == 0
 
 
+async def test_a_suspended_fleet_is_left_as_it_is_until_it_is_not(api, operators, tmp_path):
+    folder = tmp_path / "hosts"
+    make_hosts(folder, 1 * MIB)
+    fleet, *others = manifests(folder, "64Mi")
+    await apply_all(api, [{**fleet, "spec": fleet["spec"] | {"suspend": True}}, *others])
+    running = await operators.start(toys=False)
+
+    async def seen() -> bool:
+        status = (await api.get("CustodyFloor", "films-twice"))["status"]
+        return status.get("titles") == 1
+
+    await until(seen, "the film is seen", 30, running.log.read_text)
+    await asyncio.sleep(3)
+    assert not staged(folder / "cellar"), "nothing was begun"
+    ready = await api.condition("Fleet", "home", "Ready")
+    assert ready["reason"] == "Suspended", ready
+    await apply_all(api, [fleet])
+    await api.until_ready("CustodyFloor", "films-twice", seconds=60)
+    assert staged(folder / "cellar")
+    assert await running.stop() == 0
+
+
 async def at_rest(api, gate) -> tuple[Any, Any]:
     """What was written, without statuses in which only free bytes moved: this disk is not ours alone."""
     writes = {what: count for what, count in gate.writes.items() if what not in DISKS}
