@@ -158,21 +158,22 @@ quiet_already() {
 
 # A round is over when each playlist has changed; a rendition that hangs behind keeps it from ending.
 watch_over() { # ENCODER
-    told='' age=0
+    told='' age=0 ticks=0
     # shellcheck disable=SC2086
     before=$(looks $playlists)
     awaited="$playlists "
     while kill -0 "$1" 2>/dev/null; do
         sleep 1 >/dev/null # which would hold the pipe
         kill -0 $$ 2>/dev/null || kill -KILL "$1" # nobody would ever end it
-        QUIET=$((QUIET + 1)) age=$((age + 1))
+        QUIET=$((QUIET + 1)) age=$((age + 1)) ticks=$((ticks + 1))
+        [ $((ticks % 3600)) -ne 0 ] || : >"progress/$stream" # it grows with every second
         # shellcheck disable=SC2086
         found=$(looks $playlists)
         IFS=$NL
         for line in $found; do
             case "$NL$before$NL" in *"$NL$line$NL"*) continue ;; esac
             name=${line%% *} size=${line#* }
-            case $size in 0\ *) continue ;; esac
+            case $size in 0\ *) QUIET=$((LIMIT + 1)) && continue ;; esac # a full disk: nobody can play that
             case $awaited in *" $name "*) awaited="${awaited%%" $name "*} ${awaited#*" $name "}" ;; esac
         done
         IFS=' '
@@ -215,6 +216,9 @@ quiet_already
 for argument; do
     shift
     [ "$argument" != START ] || argument=$start
+    case $argument in # which begins with a discontinuity where there is nothing to append to
+    *+append_list) [ "$start" = 0 ] || argument=${argument%+append_list} ;;
+    esac
     set -- "$@" "$argument"
 done
 
