@@ -1,4 +1,4 @@
-"""MediaEndpoint: a place from which streams are played: an origin, an edge, or somebody else's.
+"""MediaEndpoint: a place from which streams are played.
 
 An Origin encodes what is published to it and serves it; an Edge fetches from its sources and serves that. The
 External ones (a mux, a CDN) run elsewhere and are only watched. A name is one DNS label: it names a folder.

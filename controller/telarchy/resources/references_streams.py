@@ -109,6 +109,19 @@ def _hosts_of(endpoints: Sequence[_Endpoint], hosts: Mapping[str, Host]) -> Iter
                 ("spec", "server"),
                 rule="built-in-elsewhere",
             )
+        elif _empty_handed(one.resource, one.host):
+            yield one.loaded.problem(
+                "the built-in server has only what lies in its own spool, and a Cache fills none: `mode: Relay`, or "
+                "`server: Nginx`",
+                ("spec", "mode"),
+                rule="built-in-cache",
+            )
+
+
+def _empty_handed(endpoint: MediaEndpoint, host: Host) -> bool:
+    spec = endpoint.spec
+    built_in = spec.server == "BuiltIn" or (spec.server is None and host.spec.connection.local is not None)
+    return built_in and spec.role == "Edge" and spec.mode == "Cache"
 
 
 def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem]:
@@ -125,15 +138,11 @@ def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem
                 f"no MediaEndpoint is named {name}{did_you_mean(name, others)}", path, rule="unknown-endpoint"
             )
             continue
-        theirs, mine = other.resource.spec, one.resource.spec
-        if (
-            (theirs.is_external and theirs.public_url is None)
-            and mine.role == "Edge"
-            and mine.mode == "Cache"
-        ):
+        theirs = other.resource.spec
+        if theirs.is_external and theirs.public_url is None and one.resource.spec.role == "Edge":
             yield one.loaded.problem(
-                f"{name} has no `publicURL`, and a Cache fetches by our own paths: give it one, or make this edge a "
-                "Relay (`mode: Relay`)",
+                f"{name} has no `publicURL`, and edges fetch by our own paths: give it one; players are sent to its "
+                "`playlistURL` without an edge",
                 path,
                 rule="source-without-url",
             )

@@ -133,9 +133,7 @@ class FileIngest(Model):
     """A file of the library, played as if it were live."""
 
     title: LibraryFile = Field(description="The file's path under a media root of the origin's host.")
-    root: PartName | None = Field(
-        default=None, description="Which media root. Left out: the first that has the file."
-    )
+    root: PartName | None = Field(default=None, description="Which media root. Left out: the first.")
     loop: Bool = Field(default=True, description="Begin again at the end.")
 
 

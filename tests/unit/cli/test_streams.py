@@ -48,7 +48,7 @@ spec: {role: Origin, hostRef: black, publicURL: "http://live.example:8080", list
 apiVersion: telarchy.dev/v1alpha1
 kind: MediaEndpoint
 metadata: {name: edge}
-spec: {role: Edge, hostRef: here, sources: [{endpointRef: origin}]}
+spec: {role: Edge, hostRef: here, mode: Relay, sources: [{endpointRef: origin}]}
 """
 LIVE = {
     "phase": "Live",

@@ -73,6 +73,12 @@ def test_a_fleet_with_streams_has_no_findings() -> None:
             "no MediaEndpoint is named orgin; did you mean `origin`?",
             "error",
         ),
+        (
+            [local("here"), origin(), edge("e", "origin", on="here")],
+            "built-in-cache",
+            "`mode: Relay`, or `server: Nginx`",
+            "error",
+        ),
         ([edge("edge", "edge")], "source-itself", "cannot fetch from itself", "error"),
         (
             [
@@ -129,7 +135,7 @@ def test_a_fleet_with_streams_has_no_findings() -> None:
             "error",
         ),
         (
-            [local("here"), local("there"), origin(on="here"), edge("e", "origin", on="there")],
+            [local("here"), local("there"), origin(on="here"), edge("e", "origin", on="there", mode="Relay")],
             "port-twice",
             "port 8080 of the controller's machine (http) is also mediaendpoint/origin's http port",
             "error",
@@ -199,9 +205,12 @@ def test_what_is_fine() -> None:
         origin("ob", on="vps", streamSelector={"matchLabels": {"x": "b"}}),
     )
     assert found(*HOSTS, *two, *one_each) == []
-    relay = edge("e", "mux", mode="Relay")
-    mux = external("mux", external={"playlistURL": "https://mux.example/{stream}.m3u8"})
-    assert found(*HOSTS, mux, relay) == []
+    here = edge("e", "origin", on="here", mode="Relay")
+    assert found(*HOSTS, local("here"), origin(), here) == []
+    mux = external(
+        "mux", publicURL="https://mux.example", external={"playlistURL": "https://mux.example/{stream}.m3u8"}
+    )
+    assert found(*HOSTS, mux, edge("e", "mux")) == []
 
 
 def test_every_circle_is_named_once() -> None:
