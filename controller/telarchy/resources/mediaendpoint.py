@@ -33,8 +33,7 @@ from telarchy.resources.quantities import BitRate, Duration, Quantity
 from telarchy.resources.rules import Checked, Rule, Shaped
 from telarchy.resources.stream import AUTHORITY, PORT_FIELD, bit_rate_above_zero
 
-MAX_SOURCES = 16
-MAX_STREAMS = 64  # listed in a status
+MAX_SOURCES, MAX_STREAMS = 16, 64  # the latter in a status
 HEALTH_OFFSET = 10000
 
 Role = Literal["Origin", "Edge", "ExternalOrigin", "ExternalEdge"]
@@ -234,7 +233,7 @@ class MediaEndpointSpec(Spec):
 
     @property
     def is_external(self) -> bool:
-        return self.role in ("ExternalOrigin", "ExternalEdge")
+        return self.role.startswith("External")
 
     @property
     def is_origin(self) -> bool:
@@ -375,10 +374,9 @@ def address_of(host: Host | None) -> str | None:
 
 def served_at(spec: MediaEndpointSpec, host: Host | None) -> str | None:
     """The URL, without a path, under which an endpoint is reached: what it says, else its host and port."""
-    if spec.public_url is not None or spec.is_external:
+    if spec.public_url is not None or spec.is_external or host is None:
         return spec.public_url
-    address = address_of(host)
-    return None if address is None else f"http://{address}:{spec.listen.http}"
+    return f"http://{address_of(host)}:{spec.listen.http}"
 
 
 KIND = Kind(
