@@ -60,7 +60,7 @@ def operator(
     log_level: str,
     state: Path,
 ) -> None:
-    """Watch Fleets, Hosts and CustodyFloors, act on them, and report in their statuses.
+    """Watch the objects of every kind, act on what they declare, and report in their statuses.
 
     A namespace is a fleet. Of several replicas one acts on each fleet, by a Lease in its namespace. SIGTERM ends it
     cleanly: jobs on hosts go on, and are found again by the next replica.

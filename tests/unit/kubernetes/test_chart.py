@@ -16,6 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
+from telarchy.cli.operator import operator as operator_command
 from telarchy.resources.crd import crd_documents
 from telarchy.resources.registry import KINDS
 from tests.unit.kubernetes import helm
@@ -188,6 +189,19 @@ def test_chart_and_package_have_one_version() -> None:
     project = tomllib.loads((helm.ROOT / "pyproject.toml").read_text())["project"]
     assert chart["appVersion"] == project["version"]
     assert chart["name"] == project["name"]
+
+
+DOOR = sorted((helm.ROOT / "controller/telarchy/runtime/kubernetes").glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    "path", [one for one in (*TEMPLATES, *DOOR) if one.suffix != ".txt"], ids=lambda path: path.name
+)
+def test_neither_templates_nor_the_door_name_a_kind(path: Path) -> None:
+    """They take the kinds from the CRDs and from the registry, so that a new one is watched, listed and granted."""
+    text = re.sub(r"(?s)\{\{/\*.*?\*/\}\}|\"{3}.*?\"{3}|#.*", "", path.read_text())
+    for kind in KINDS.values():
+        assert not re.search(rf"\b({kind.name}|{kind.plural})\b", text), kind.name
 
 
 # --- alerts and dashboard -----------------------------------------------------------------------------------------
@@ -456,6 +470,19 @@ def test_its_own_namespace_is_asked_of_the_pod(rendered: dict[str, helm.Rendered
     container = the(rendered["defaults"].objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
     assert "--namespace=$(POD_NAMESPACE)" in container["args"]
     assert "POD_NAMESPACE" in {one["name"] for one in container["env"]}
+
+
+def test_a_replica_is_named_after_its_pod(rendered: dict[str, helm.Rendered]) -> None:
+    """$POD_NAME is what the operator calls itself in Leases."""
+    container = the(rendered["defaults"].objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    fields = {
+        one["name"]: one["valueFrom"]["fieldRef"]["fieldPath"]
+        for one in container["env"]
+        if "valueFrom" in one
+    }
+    assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}
+    (identity,) = (one for one in operator_command.params if one.name == "identity")
+    assert identity.envvar == "POD_NAME"
 
 
 def test_only_named_secrets_can_be_read(rendered: dict[str, helm.Rendered]) -> None:
