@@ -15,6 +15,7 @@ from telarchy.links.secrets import SecretResolver
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
+from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
 from telarchy.streaming.observe import Observer
 from telarchy.streaming.plan import Thought, think
@@ -50,7 +51,8 @@ class Streaming(Capability):
         self._marks = SecretMarks(secrets, playback, memory)
         self._remembered = Remembered.recalled(memory)
         self._bench = Bench(links, secrets, playback, self._remembered)
-        self.observer = Observer(links, clock, SnapshotBook(memory, namespace))
+        self._external = ExternalWatch()
+        self.observer = Observer(links, clock, SnapshotBook(memory, namespace), self._external.poll)
 
     # --- look ------------------------------------------------------------------------------------------------
 
@@ -99,7 +101,9 @@ class Streaming(Capability):
         self._remembered.keep(self._thought, self._clock.now())
         done = self._thought.done
         self._bench.wanted, self._bench.streams = done.wanted, done.terms.streams
-        self.observer.expect({name: done.active(name) for name in done.terms.streams})
+        active = {name: done.active(name) for name in done.terms.streams}
+        self.observer.expect(active)
+        self._external.expect(active)
         return False
 
     # --- do --------------------------------------------------------------------------------------------------
@@ -114,3 +118,4 @@ class Streaming(Capability):
     async def close(self) -> None:
         """See Capability. What runs on hosts goes on, and links belong to whoever made them."""
         await self.observer.close()
+        await self._external.close()

@@ -28,6 +28,7 @@ POLL_SECONDS = 12.0  # for all of an endpoint
 AT_ONCE = 8
 MOST_RENDITIONS = 9
 MOST_REDIRECTS = 3
+WORD_SECONDS = 60.0  # an older word of an endpoint about itself is no longer one
 _ELSEWHERE = "uri-foreign"  # a CDN may name its segments by whole addresses
 
 
@@ -206,7 +207,9 @@ def combined(polled: EndpointSeen | None, said: EndpointSeen | None) -> Endpoint
     """What was seen, with what the endpoint says of its viewers; its own word alone where nobody could look."""
     if polled is None or said is None:
         return polled or said
-    if polled.trouble and said.reported >= polled.reported:
+    if polled.reported - said.reported > WORD_SECONDS:
+        return polled
+    if polled.trouble:
         return said
     streams = dict(polled.streams)
     for name, word in said.streams.items():

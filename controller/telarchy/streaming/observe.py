@@ -26,6 +26,7 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
 from telarchy.streaming.evidence import EndpointSeen
+from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
 from telarchy.streaming.snapshots import SnapshotBook
@@ -139,13 +140,11 @@ class Observer:
         """The last report of each endpoint."""
         found = {}
         for name, one in self._watching.items():
+            seen = one.seen
             if one.endpoint.spec.is_external:
-                told = self._snapshots.latest(name)
-                if told is not None and (one.seen is None or told.reported > one.seen.reported):
-                    found[name] = told
-                    continue
-            if one.seen is not None:
-                found[name] = one.seen
+                seen = combined(seen, self._snapshots.latest(name))
+            if seen is not None:
+                found[name] = seen
         return found
 
     def expect(self, active: Mapping[str, str]) -> None:

@@ -222,4 +222,6 @@ def test_its_own_word_counts_for_viewers_and_where_nobody_could_look() -> None:
     assert both is not None and both.streams["garden"].viewers == 9
     assert both.streams["garden"].generation == GENERATION
     assert combined(EndpointSeen("cdn", NOW, trouble="away"), said) is said
+    late = EndpointSeen("cdn", NOW + 100, streams={"garden": StreamSeen("garden")})
+    assert combined(late, said) is late
     assert combined(None, said) is said and combined(seen, None) is seen
