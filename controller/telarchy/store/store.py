@@ -111,7 +111,7 @@ class Store:
         refs = list(refs)
         self.statuses.forget(refs)
         self.events.record(
-            (Event(ref, "Pruned", f"{why}; what it kept stays where it is") for ref in refs), now
+            (Event(ref, "Pruned", f"{why}; nothing of the library is removed for it") for ref in refs), now
         )
 
     def _take_back(self, now: float) -> None:
