@@ -52,17 +52,19 @@ named() { # whether it could be a name of ours
 }
 
 # One process for all that is asked for: PORT PATH HEAD CHANGED, with a newline behind each.
-# A server that hangs costs two seconds, not the report.
+# A server that hangs costs two seconds, not the report: nothing more is asked of it.
 # shellcheck disable=SC2016
 ASK='
+hangs=""
 while IFS="	" read -r port path head changed; do
     body="" status=0
-    if exec 3<>"/dev/tcp/127.0.0.1/$port"; then
+    if [ "$port" != "$hangs" ] && exec 3<>"/dev/tcp/127.0.0.1/$port"; then
         printf "GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n" "$path" >&3
         IFS= read -r -t 2 -d "" -n 400000 body <&3
         exec 3<&- 3>&-
         status=${body#* }
         status=${status%%[^0-9]*}
+        [ -n "$status" ] || hangs=$port
         body=${body#*$'"'"'\r\n\r\n'"'"'}
     fi 2>/dev/null
     [ "$status" = 200 ] || [ "$head" = stat ] || body=""
