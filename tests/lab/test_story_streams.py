@@ -212,7 +212,9 @@ def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams
     streams.edge("edge", "laptop", "first", "second")
     story.start()
     story.until(lambda: streams.status("mediaendpoint/edge").get("state") == "Healthy", 90, "the edge")
-    assert streams.status("mediaendpoint/edge")["source"] == "first"
+    # It takes whichever plays first, and the preferred one when that has been well for a while.
+    story.until(lambda: streams.status("mediaendpoint/edge").get("source") == "first", 30, "the first source")
+    switched = story.events().count("SwitchedSource")
     before = streams.plays(laptop)
     nas.power_cut()
     gone = time.monotonic()
@@ -221,7 +223,7 @@ def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams
     )
     print(f"moved after {time.monotonic() - gone:.1f} s")
     story.until(lambda: plays_past(streams, laptop, before), 30, "it plays from there")
-    assert streams.status("mediaendpoint/first")["state"] == "Unknown"
+    story.until(lambda: streams.status("mediaendpoint/first")["state"] == "Unknown", 10)
     nas.start()
     nas.wait_ssh()
     back = time.monotonic()
@@ -231,7 +233,7 @@ def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams
     story.until(lambda: streams.status("mediaendpoint/edge").get("source") == "first", 60, "the way back")
     print(f"returned after {time.monotonic() - back:.1f} s")
     assert time.monotonic() - back > 10
-    assert story.events().count("SwitchedSource") == 2
+    assert story.events().count("SwitchedSource") == switched + 2
     story.until(lambda: plays_past(streams, laptop, before), 30)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from telarchy.streaming.choice import SourceView, Terms, choose, reaches, without_loops
+from telarchy.streaming.choice import FORGIVEN_SEGMENTS, SourceView, Terms, choose, reaches, without_loops
 from telarchy.streaming.evidence import Choice, Generation
 from telarchy.streaming.health import PLAYABLE, StreamState
 from telarchy.streaming.lifecycle import advance, ages, expired, identity, sequence_of

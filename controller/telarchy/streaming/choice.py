@@ -2,7 +2,8 @@
 
 Away from a source that plays nothing at once; back to a better one only when it has been in order for a while, and
 never more often than the edge's owner allows. Never to a source that is behind what viewers have already got: a
-player that sees numbers go back stops.
+player that sees numbers go back stops. An encoder that was restarted is behind for good by what it missed, though; so
+on the calm way back, and there only, as much is forgiven as players hold in stock.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from telarchy.streaming.health import PLAYABLE, StreamState
 
 FAILURES = 2  # answers of a source that failed, before it is left
 CATCHING_UP_SECONDS = 1.0
+FORGIVEN_SEGMENTS = 2  # players hold three in stock
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def choose(
     """The source of this moment.
 
     before:  the choice so far
-    at:      newest media sequence number that viewers of the edge have got; None when they have got none
+    at:      newest media sequence number that viewers of the edge have got; None when nobody watches
     """
     if not sources:
         return Chosen(None, "no source is declared for it")
@@ -124,8 +126,7 @@ def _maybe_better(
     ripe = max(since + terms.clear_after, before.since + terms.min_switch_interval)
     if now < ripe:
         return Chosen(waiting, f"{best.name} is better, and is taken when it has stayed so", ripe)
-    newest = max((one for one in (at, current.last) if one is not None), default=None)
-    if not _not_behind(best, newest):
+    if not _not_behind(best, None if at is None else at - FORGIVEN_SEGMENTS):
         return Chosen(waiting, f"{best.name} is behind what viewers already got", now + CATCHING_UP_SECONDS)
     return Chosen(Choice(best.name, now))
 

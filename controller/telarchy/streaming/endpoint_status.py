@@ -195,6 +195,17 @@ def _ready(done: Deliberation, place: Place, whole: Finding, stuck: str) -> dict
     if whole.state in (StreamState.HEALTHY, StreamState.NO_SOURCE):
         reason = "Serving" if whole.state is StreamState.HEALTHY else "NoSource"
         words = whole.why or ("no stream runs now" if not count else f"{count} of {count} in order")
+        if waits := _why_no_better_source(done, place):
+            words += f"; {waits}"
         return condition("Ready", True, reason, words)
     reason = "Progressing" if whole.state is StreamState.STARTING else str(whole.state)
     return condition("Ready", whole.state is StreamState.DEGRADED, reason, whole.why)
+
+
+def _why_no_better_source(done: Deliberation, place: Place) -> str:
+    """What keeps an edge from the source that it would rather have."""
+    for stream in running_on(done, place):
+        chosen = done.found.chosen.get((place.name, stream.name))
+        if chosen is not None and chosen.why:
+            return chosen.why
+    return ""

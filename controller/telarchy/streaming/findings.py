@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from telarchy.core.hosts import HostState
 from telarchy.core.service import ServiceState
 from telarchy.resources.stream import Stream
 from telarchy.streaming import layout
@@ -84,6 +85,8 @@ def finding(place: Place, stream: Stream, generation: str, now: float) -> Findin
         return Finding(StreamState.UNKNOWN, place.unknown)
     seen = stream_on(place, stream.name)
     limits = place.limits(stream)
+    if place.seen is not None:
+        now = min(now, place.seen.reported)  # what came after its report is not known to have stopped
     if place.external:
         return judge(seen, None, limits, now)
     maker = maker_of(place, stream.name)
@@ -149,7 +152,9 @@ def _chosen(
     views = list(_views(terms, place, stream, findings, generation, before, now))
     told = place.endpoint.spec.thresholds
     patience = Patience(told.clear_after.seconds, told.min_switch_interval.seconds)
-    return choose(before, views, newest(stream_on(place, stream.name), generation), patience, now)
+    seen = stream_on(place, stream.name)
+    watched = seen is not None and seen.viewers > 0
+    return choose(before, views, newest(seen, generation) if watched else None, patience, now)
 
 
 def _views(
@@ -172,7 +177,8 @@ def _views(
         if before is not None and before.source == other.name:
             own = findings[place.name, stream.name].state
             failing = _failing(place, stream, before, terms.seen.interval)
-            if state is StreamState.UNKNOWN and own in PLAYABLE and not failing:
+            away = other.state in (HostState.SUSPECT, HostState.DOWN)
+            if state is StreamState.UNKNOWN and own in PLAYABLE and not (failing or away):
                 state = StreamState.DEGRADED  # we cannot see it, but the edge is served by it
         seen = stream_on(other, stream.name)
         yield SourceView(

@@ -17,7 +17,7 @@ from telarchy.resources.streamkey import StreamKey
 from telarchy.streaming import layout
 from telarchy.streaming.choice import without_loops
 from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
-from telarchy.streaming.health import Limits, is_unknown
+from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS, Limits, is_unknown
 
 DEGRADED_TARGETS, STALE_TARGETS = 1.5, 3.0  # target durations; a longer segment is no older for it
 
@@ -154,6 +154,9 @@ def _place(
     if spec.is_external:
         interval = spec.external.poll.seconds if spec.external is not None else 5.0
     unknown = is_unknown(report, interval, now)
+    if report is not None and state in (HostState.SUSPECT, HostState.DOWN):
+        # Two witnesses: the host misses its probes, and the endpoint its report.
+        unknown = is_unknown(report, interval / UNKNOWN_AFTER_INTERVALS, now)
     held = fresh = ""
     if not spec.is_external:
         if host is None:
