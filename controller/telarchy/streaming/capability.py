@@ -12,9 +12,11 @@ from telarchy.core.plan import Plan
 from telarchy.core.world import World
 from telarchy.errors import ActionFailed
 from telarchy.links.secrets import SecretResolver
+from telarchy.resources.mediaendpoint import MediaEndpoint
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
+from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
 from telarchy.streaming.observe import Observer
@@ -58,6 +60,10 @@ class Streaming(Capability):
 
     def configure(self, world: World) -> None:
         """See Capability."""
+        gone = {one.name for one in self._world.of(MediaEndpoint)} - {
+            one.name for one in world.of(MediaEndpoint)
+        }
+        self._external.forget(gone)
         self._world = world
         self._marks.refresh(world)
         self.observer.configure(world)
@@ -118,4 +124,5 @@ class Streaming(Capability):
     async def close(self) -> None:
         """See Capability. What runs on hosts goes on, and links belong to whoever made them."""
         await self.observer.close()
+        await self._external.close()
         await self._external.close()
