@@ -11,9 +11,11 @@ import sys
 import pytest
 import yaml
 
+from telarchy.streaming import tokens
 from tests.operator.client import until
 from tests.operator.processes import ROOT, kubeconfig_for
 from tests.operator.test_objects import FLOOR, HOST, root
+from tests.operator.test_secrets import put
 
 pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
@@ -184,3 +186,40 @@ async def test_the_operator_itself_is_asked_for_every_step(tmp_path):
         "--context=prod --namespace=media exec telarchy-5d9-x -c operator -- "
         "telarchy plan -o json --state /elsewhere/home"
     )
+
+
+async def test_a_key_and_a_signed_url_for_a_stream_in_the_cluster(api, plugin):
+    playback = {"secretRef": {"name": "garden-playback", "key": "new"}}
+    await api.apply("Stream", "garden", {"ingest": {"rtmp": {}}, "playback": playback})
+    await api.apply("Stream", "door", {"ingest": {"test": {}}})
+    await api.apply(
+        "MediaEndpoint",
+        "cdn",
+        {"role": "Edge", "hostRef": "vps", "publicURL": "https://live.example"}
+        | {"sources": [{"endpointRef": "origin"}]},
+    )
+    path = f"/apis/telarchy.dev/v1alpha1/namespaces/{api.namespace}/streams"
+    endpoints = [{"name": "cdn", "role": "Edge", "state": "Healthy"}]
+    live = {"phase": "Live", "generation": "g1-0123abcd", "endpoints": endpoints}
+    for name in ("garden", "door"):
+        await api.call(
+            "PATCH", f"{path}/{name}/status", {"status": live}, kind="application/merge-patch+json"
+        )
+    await put(api, "garden-playback", old=b"x")
+    code, _, complaints = await plugin("playback-url", "garden")
+    assert code == 1 and "the Secret garden-playback has no key new" in complaints
+    await put(api, "garden-playback", new=b"s3cret")
+    code, out, complaints = await plugin("playback-url", "garden", "--for", "1h")
+    assert code == 0, complaints
+    found = re.fullmatch(
+        r"https://live\.example/p/([\w-]{43})/(\d{10})/live/garden/g1-0123abcd/master\.m3u8\n", out
+    )
+    assert found is not None, out
+    assert tokens.verify(["s3cret"], "garden", found[1], found[2], 0.0) is tokens.Verdict.VALID
+    code, _, complaints = await plugin("playback-url", "door")
+    assert code == 1 and "inside the operator's pod" in complaints
+
+    code, out, complaints = await plugin("stream-key", "create", "garden")
+    assert code == 0 and yaml.safe_load(out)["spec"]["streamRef"] == "garden"
+    assert yaml.safe_load(out)["metadata"] == {"name": "garden-key", "namespace": api.namespace}
+    assert re.search(r"^ {4}[0-9a-f]{64}$", complaints, re.M)

@@ -48,6 +48,7 @@ class ClusterClient:
             "why": self._why,
             "source": dict,
             "history": self._in_the_pod,
+            "playback": self._playback,
         }
         return answers[question](**arguments)
 
@@ -178,6 +179,14 @@ class ClusterClient:
         lines = reasons(self._resources(namespace=namespace), topic, name)
         self._note(f"why {topic} {name!r}")
         return lines
+
+    def _playback(
+        self, *, stream: str, seconds: float, here: str = "", namespace: str = ""
+    ) -> dict[str, Any]:
+        from telarchy.cli.clusterplayback import playback
+
+        found = self._resources(kinds=["Stream", "MediaEndpoint", "Host"], namespace=namespace)
+        return playback(found, stream, int(time.time() + seconds), here, self._run)
 
     def _approve(self, *, prefix: str, who: str = "") -> dict[str, Any]:
         """An annotation on the Fleet. RBAC: whoever may patch Fleets may approve."""
