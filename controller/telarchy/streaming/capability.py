@@ -17,7 +17,6 @@ from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
 from telarchy.streaming.external import ExternalWatch
-from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
 from telarchy.streaming.observe import Observer
 from telarchy.streaming.plan import Thought, think
@@ -124,5 +123,4 @@ class Streaming(Capability):
     async def close(self) -> None:
         """See Capability. What runs on hosts goes on, and links belong to whoever made them."""
         await self.observer.close()
-        await self._external.close()
         await self._external.close()
