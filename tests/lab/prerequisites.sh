@@ -17,6 +17,14 @@ need ssh openssh-client
 need mkfs.ext4 e2fsprogs
 need losetup mount
 need nsenter util-linux
+need ffmpeg ffmpeg
+need nginx nginx-light
+need varnishd varnish
+need cc gcc # Varnish compiles its rules
+for module in rtmp http-js; do
+    file=/usr/lib/nginx/modules/ngx_$(printf %s "$module" | tr - _)_module.so
+    [ -e "$file" ] || missing="$missing libnginx-mod-$module"
+done
 need chromium chromium # for tests/browser
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 
@@ -29,6 +37,21 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "installing for the lab:$missing"
 export DEBIAN_FRONTEND=noninteractive
+
+# The tests run programs themselves; a server that a package would start has no business here, now or at the next boot.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends $missing
+for service in nginx varnish varnishncsa; do
+    case " $missing " in
+    *" ${service%ncsa}"*) # only what came with this
+        ! command -v systemctl >/dev/null || systemctl disable --quiet "$service.service" 2>/dev/null || true
+        ;;
+    esac
+done

@@ -29,6 +29,7 @@ from telarchy.streaming.serving import OriginSite, Parts, SiteStream
 DEBIAN_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 OUTAGE_TARGETS = 3
 SEGMENTS_KEPT = "10m"
+LEAST_FREE = "256m"  # of the disk, before nginx throws away the oldest
 CACHE_SOCKET = "run/cache/http.sock"  # of Varnish, where it is the cache
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _FILE = re.compile(r"/[A-Za-z0-9/_.+-]+")
@@ -38,12 +39,14 @@ _FILE = re.compile(r"/[A-Za-z0-9/_.+-]+")
 class EdgeSite(OriginSite):
     """An edge that fetches what it is asked; each of its streams names its sources.
 
-    size:         bytes of segments that it keeps
-    varnish:      whether Varnish keeps them (`varnish.service`), and nginx only stands before and behind it
+    size:         bytes of segments that nginx keeps on disk
+    memory:       bytes that Varnish keeps, which has them in memory
+    varnish:      whether Varnish is the cache (`varnish.service`), and nginx only stands before and behind it
     authorities:  certificates by which sources with https are checked
     """
 
     size: int = 2 << 30
+    memory: int = 256 << 20
     varnish: bool = False
     authorities: str = DEBIAN_AUTHORITIES
 
@@ -149,7 +152,7 @@ def _varnish() -> str:
 
 
 def _zones(site: EdgeSite) -> str:
-    size = f"max_size={max(16 << 20, site.size)} inactive={SEGMENTS_KEPT}"
+    size = f"max_size={max(16 << 20, site.size)} min_free={LEAST_FREE} inactive={SEGMENTS_KEPT}"
     here = "use_temp_path=off"
     return f"""  proxy_cache_path cache/playlists levels=1 keys_zone=playlists:8m max_size=64m inactive=2s {here};
   proxy_cache_path cache/segments levels=1:2 keys_zone=segments:16m {size} {here};
@@ -287,6 +290,7 @@ def _hop(number: int, one: Source, site: EdgeSite) -> str:
       proxy_connect_timeout 1s;
       proxy_send_timeout 3s;
       proxy_read_timeout 3s;
+      proxy_next_upstream_timeout 4s;
       add_header Cache-Control $t_hop_control always;
       error_page 502 504 = @gone;
     }}

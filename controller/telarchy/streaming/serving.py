@@ -143,6 +143,7 @@ http {{
   sendfile on;
   tcp_nopush on;
   keepalive_timeout 65s;
+  keepalive_requests 100000;
   reset_timedout_connection on;
   client_header_timeout 10s;
   client_body_timeout 10s;

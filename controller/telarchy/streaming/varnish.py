@@ -24,10 +24,10 @@ _PROGRAM = re.compile(r"(?:/[A-Za-z0-9/_.+-]+/)?[a-z][a-z0-9-]{0,31}")
 
 
 def service(site: EdgeSite, program: str = PROGRAMS[0]) -> Service:
-    """Keeps `site.size` bytes in memory. Its rules change with the set of sources only, not with their order."""
+    """Keeps `site.memory` bytes. Its rules change with the set of sources only, not with their order."""
     if not _PROGRAM.fullmatch(program):
         raise ConfigError(f"{program!r} is no program")
-    size = str(max(LEAST_BYTES, site.size))
+    size = str(max(LEAST_BYTES, site.memory))
     folder = f"services/{CACHE}/files"
     return Service(
         name=CACHE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 import time
@@ -129,6 +131,7 @@ def edge_of(run: Run, *sources: str, kind: str = "nginx", name: str = "edge") ->
         secrets="mark",
         varnish=kind == "varnish",
         size=64 << 20,
+        memory=64 << 20,
     )
     return Server(run, name, site)
 
@@ -249,6 +252,21 @@ def test_the_next_source_is_asked_when_one_is_stale_or_gone(run: Run, kind: str)
     assert served(28) == "third"
     if kind == "nginx":
         assert any("503, 200" in line[8] for line in near.log())  # what failed is on the record
+
+
+def test_a_source_that_hangs_costs_a_moment_and_not_the_viewers(run: Run, kind: str) -> None:
+    first, second = origin(run, "first"), origin(run, "second")
+    near = edge_of(run, first.url, second.url, kind=kind)
+    assert near.get(f"/live/garden/{PLAYLIST}").status == 200
+    group = os.getpgid(first.running.process.pid)
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        start = time.monotonic()
+        assert together(20, f"{near.url}/live/garden/{SEGMENT}") == {200: 20}
+        assert time.monotonic() - start < 6
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    assert second.requests()["segment"] == 1
 
 
 def test_a_change_of_order_is_a_reload_and_loses_nothing(run: Run) -> None:

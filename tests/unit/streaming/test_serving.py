@@ -67,8 +67,9 @@ class Origin:
         return int(raw(self.port, text).split()[1])
 
     def log(self) -> list[list[str]]:
+        """By time; each worker of nginx writes its own lines once a second."""
         file = self.base / "log" / "access.log"
-        return [line.split("\t") for line in file.read_text().splitlines()]
+        return sorted(line.split("\t") for line in file.read_text().splitlines())
 
 
 @pytest.fixture
