@@ -33,6 +33,14 @@ from telarchy.errors import ConfigError
     help="Answer probes there, with /metrics beside it.",
 )
 @click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default="",
+    envvar="TELARCHY_LISTEN",
+    show_envvar=True,
+    help="Serve pages, the playback API and /metrics there. Without it: not at all.",
+)
+@click.option(
     "--identity",
     default="",
     envvar="POD_NAME",
@@ -55,6 +63,7 @@ from telarchy.errors import ConfigError
 def operator(
     namespaces: tuple[str, ...],
     liveness: str,
+    listen: str,
     identity: str,
     kubeconfig: Path | None,
     log_level: str,
@@ -76,14 +85,18 @@ def operator(
     from telarchy.runtime.kubernetes.health import parse_address
     from telarchy.runtime.kubernetes.login import connection
     from telarchy.runtime.kubernetes.operator import OperatorOptions, run_operator
+    from telarchy.web.public import parse_listen
 
     if liveness:
         parse_address(liveness)
+    if listen:
+        parse_listen(listen)
     log_to_stderr(log_level)
     wanted = OperatorOptions(
         FleetOptions(state, identity or some_identity()),
         namespaces=tuple(dict.fromkeys(name for text in namespaces for name in text.split(",") if name)),
         liveness=liveness,
+        listen=listen,
     )
     asyncio.run(run_operator(lambda: connection(kubeconfig), wanted))
 

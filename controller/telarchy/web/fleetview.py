@@ -34,6 +34,7 @@ class FleetDoor:
     secrets:    where `secretRef`s lead
     playback:   the secrets that sign playback URLs of a stream, the one in force first; () when there is none
     snapshots:  where reports of external endpoints are kept; None on a replica that does not act
+    acts:       whether this process acts on the fleet, so that "this machine" means this one
     """
 
     namespace: str
@@ -42,6 +43,7 @@ class FleetDoor:
     secrets: SecretResolver
     playback: Callable[[Stream], tuple[Secret, ...]]
     snapshots: SnapshotBook | None = None
+    acts: bool = True
 
 
 Fleets = Callable[[], Iterable[FleetDoor]]

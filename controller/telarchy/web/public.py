@@ -213,7 +213,8 @@ class PublicServer:
         token = access.token_of(request)
         if stream.spec.visibility != "Private":
             return token
-        return access.check(view.door.playback(stream), stream.metadata.name, token, self._clock())
+        secrets = view.door.playback(stream) if token is not None else ()
+        return access.check(secrets, stream.metadata.name, token, self._clock())
 
     def _within(self, limit: RateLimit, request: web.Request) -> None:
         wait = limit.wait(request.remote or "")

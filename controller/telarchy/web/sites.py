@@ -83,6 +83,8 @@ class PlaneSites:
     def _wanted(self) -> list[_Wanted]:
         found = []
         for view in self._views.all():
+            if not view.door.acts:
+                continue
             for name, endpoint in view.endpoints.items():
                 if not built_in(view, endpoint) or endpoint.spec.suspend:
                     continue

@@ -21,6 +21,7 @@ from telarchy.runtime.engine import Engine, Rooms
 from telarchy.runtime.journal import write_crash
 from telarchy.runtime.kubernetes.approvals import AnnotatedApprovals
 from telarchy.runtime.kubernetes.cluster import Cluster
+from telarchy.runtime.kubernetes.doors import watched_door
 from telarchy.runtime.kubernetes.events import EventPoster
 from telarchy.runtime.kubernetes.finalizers import Finalizers
 from telarchy.runtime.kubernetes.journal import ClusterJournal
@@ -33,9 +34,11 @@ from telarchy.runtime.kubernetes.statuses import StatusWriter
 from telarchy.runtime.lock import StateLock
 from telarchy.runtime.revision import Revision
 from telarchy.runtime.tenure import Tenure
+from telarchy.runtime.web import engine_door
 from telarchy.store import Store
 from telarchy.web.answers import Answers
 from telarchy.web.control import Control
+from telarchy.web.fleetview import FleetDoor
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +88,7 @@ class ClusterFleet:
         self._approvals: AnnotatedApprovals | None = None
         self._asked: Mapping[Ref, str] = {}
         self._tended = -1  # rounds
+        self._door: FleetDoor | None = None
 
     # --- what the watch tells ----------------------------------------------------------------------------------
 
@@ -147,6 +151,10 @@ class ClusterFleet:
         """The status that was last reported."""
         return self._journal.status(ref) if self._journal is not None else None
 
+    def door(self) -> FleetDoor:
+        """For the web server: of what acts, else of what the watch tells."""
+        return self._door or watched_door(self.namespace, self.objects)
+
     # --- its life ----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -198,6 +206,7 @@ class ClusterFleet:
             self._approvals = AnnotatedApprovals(store)
             self._asked = self.objects.marked(RECONCILE_AT)
             self.engine, self.tenure, self.leading_since = engine, tenure, engine.clock.now()
+            self._door = engine_door(engine, store, secrets, self.namespace)
             self._tended = -1
             self._read_marks()
             writing = [
@@ -220,6 +229,7 @@ class ClusterFleet:
                 for task in done:
                     task.result()
             finally:
+                self._door = None
                 # first nothing is done any more, then the last word about it is said
                 await _end([*acting, empty])
                 if self.lease.held:

@@ -15,6 +15,7 @@ from aiohttp import web
 from telarchy.errors import ConfigError
 from telarchy.runtime.kubernetes.listing import STALE_SECONDS
 from telarchy.web.metrics import FleetFigures, metrics_text
+from telarchy.web.reports import ReportBook
 
 if TYPE_CHECKING:
     from telarchy.runtime.kubernetes.fleet import ClusterFleet
@@ -32,6 +33,7 @@ class HealthServer:
 
     def __init__(self, operator: Operator, address: str) -> None:
         self.operator, self._address = operator, address
+        self.players: ReportBook | None = None  # what players told, where a web server runs
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
@@ -54,17 +56,24 @@ class HealthServer:
             await self._runner.cleanup()
 
     async def _health(self, _: web.Request) -> web.Response:
-        report = health(self.operator)
+        report = self.report()
         return web.json_response(report, status=200 if report["status"] == "ok" else 503)
+
+    def report(self) -> dict[str, Any]:
+        return health(self.operator)
+
+    def figures(self) -> list[FleetFigures]:
+        return [_figures(one) for one in self.operator.fleets.values()]
 
     async def _metrics(self, _: web.Request) -> web.Response:
         operator = self.operator
         figures = metrics_text(
-            lambda: [_figures(one) for one in operator.fleets.values()],
+            self.figures,
             {
                 "watch_behind_seconds": operator.listings.behind,
                 "list_age_seconds": operator.listings.age or 0.0,
             },
+            players=self.players,
         )
         return web.Response(body=figures, headers={"Content-Type": _METRICS_TYPE})
 

@@ -20,6 +20,7 @@ from telarchy.errors import ConfigError
 from telarchy.resources.meta import GROUP, VERSION, Ref
 from telarchy.resources.registry import KINDS
 from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collection
+from telarchy.runtime.kubernetes.doors import web_server
 from telarchy.runtime.kubernetes.fleet import ClusterFleet, FleetOptions
 from telarchy.runtime.kubernetes.health import HealthServer
 from telarchy.runtime.kubernetes.listing import RELIST_SECONDS, Listings
@@ -44,6 +45,7 @@ class OperatorOptions:
 
     namespaces:  the fleets to act on; () means every namespace
     liveness:    `http://host:port/path` to answer probes at, with `/metrics` beside it; "" for none
+    listen:      `host:port` of the web server: pages, playback, reports; "" for none
     relist:      seconds between the lists that are compared with what the watch told
     knock:       seconds until a namespace that may not be read is tried again for the first time
     """
@@ -51,6 +53,7 @@ class OperatorOptions:
     fleets: FleetOptions
     namespaces: tuple[str, ...] = ()
     liveness: str = ""
+    listen: str = ""
     relist: float = RELIST_SECONDS
     knock: float = KNOCK_SECONDS
     writes_per_second: float = WRITES_PER_SECOND
@@ -222,7 +225,7 @@ async def run_operator(login: Login, options: OperatorOptions) -> None:
     ending = asyncio.Event()
     async with Cluster(login) as cluster:
         operator = Operator(cluster, options)
-        async with HealthServer(operator, options.liveness) as health:
+        async with HealthServer(operator, options.liveness) as health, web_server(health, options):
             while True:
                 _on_signals(
                     ending.set
