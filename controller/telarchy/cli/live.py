@@ -1,4 +1,4 @@
-"""The live view: hosts, floors, transfers, events, and when the loop wakes next. One screen, no scrolling.
+"""The live view: hosts, floors, streams, transfers, events, and when the loop wakes next. One screen, no scrolling.
 
 It asks the same `Answers` as every other verb, so it shows nothing that `get` and `plan` do not.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ STATE_STYLES = {
     "Maintenance": "cyan",
     "Unknown": "dim",
 }
+PHASE_STYLES = {"Live": "green", "Starting": "cyan", "Failed": "red", "Ended": "dim", "Suspended": "dim"}
 
 Resource = Mapping[str, Any]
 
@@ -72,23 +73,22 @@ def draw(
     events = answers.events(namespace=namespace, limit=height)
     now = time.time()
     head, foot = _head(plan, source, answers.source() or {}, trouble), _foot(plan, running, now)
+    streams = [one for one in resources if one["kind"] == "Stream"]
+    # what to show, and how in so many lines
+    parts: list[tuple[Sequence[Any], Callable[[int], RenderableType]]] = [
+        (hosts, lambda rows: _hosts(hosts, plan, rows, width)),
+        (floors, lambda rows: _floors(floors, rows, width)),
+        (streams, lambda rows: _streams(streams, rows, width)),
+        (running, lambda rows: _transfers(running, plan, rows, width)),
+        (events, lambda rows: _events(events, rows, width, now)),
+    ]
+    # a fleet of streams needs no floors, nor one of floors streams
+    parts = [part for part in parts if part[0] or not (part[0] is streams or (part[0] is floors and streams))]
     # each part has a heading line, and an empty line before it; the last line is the foot
-    room = height - 2 - 4 * 2
-    wants = [max(len(part), 1) for part in (hosts, floors, running, events)]
-    rows = share(room, wants)
-    return Group(
-        head,
-        Text(),
-        _hosts(hosts, plan, rows[0], width),
-        Text(),
-        _floors(floors, rows[1], width),
-        Text(),
-        _transfers(running, plan, rows[2], width),
-        Text(),
-        _events(events, rows[3], width, now),
-        *[Text()] * (room - sum(rows)),
-        foot,
-    )
+    room = height - 2 - len(parts) * 2
+    rows = share(room, [max(len(items), 1) for items, _ in parts])
+    drawn = [one for (_, draws), some in zip(parts, rows, strict=True) for one in (Text(), draws(some))]
+    return Group(head, *drawn, *[Text()] * (room - sum(rows)), foot)
 
 
 def share(room: int, wants: Sequence[int]) -> list[int]:
@@ -219,6 +219,25 @@ def _floors(floors: Sequence[Resource], rows: int, width: int) -> Table:
     _left_out(grid, left, "floor")
     if not floors:
         grid.add_row(Text("no floor is declared", style="dim"))
+    return grid
+
+
+def _streams(streams: Sequence[Resource], rows: int, width: int) -> Table:
+    grid = _grid("STREAMS", ("PHASE", ""), ("VIEWERS", "right"))
+    grid.add_column("STATUS", no_wrap=True, overflow="ellipsis", ratio=5)
+    playing = sorted(streams, key=lambda one: at_path(one, ".status.phase") in ("Live", "Ended"))
+    shown, left = _fit(playing, rows)
+    for one in shown:
+        phase = at_path(one, ".status.phase") or "Pending"
+        # a stream stays Live while nobody publishes
+        absent = phase == "Live" and at_path(one, ".status.source") == "Absent"
+        grid.add_row(
+            one["metadata"]["name"],
+            Text(phase, style="yellow" if absent else PHASE_STYLES.get(phase, "")),
+            str(at_path(one, ".status.viewers") or ""),
+            Text(at_path(one, '.status.conditions[?(@.type=="Ready")].message') or "", style="dim"),
+        )
+    _left_out(grid, left, "stream")
     return grid
 
 

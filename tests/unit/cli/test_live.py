@@ -84,3 +84,34 @@ def test_room_is_shared_fairly():
     assert share(10, [100, 1, 0, 100]) == [5, 1, 0, 4]
     assert share(2, [5, 5, 5, 5]) == [1, 1, 1, 1]
     assert share(50, [1, 2, 3, 4]) == [1, 2, 3, 4]
+
+
+STREAM = """\
+apiVersion: telarchy.dev/v1alpha1
+kind: Stream
+metadata: {{name: stream-{number}}}
+spec: {{ingest: {{test: {{}}}}}}
+---
+"""
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (60, 16)])
+def test_streams_have_a_part_where_there_are_some_and_those_in_trouble_come_first(tmp_path, size):
+    with Store.open(tmp_path) as store:
+        text = HOST.format(number=0) + "".join(STREAM.format(number=n) for n in range(9))
+        resources = [one.resource for one in load_text(text, "-").resources]
+        store.objects.apply(resources, 0)
+        streams = [one.ref for one in resources if one.kind == "Stream"]
+        live = {ref: {"phase": "Live", "source": "Present", "viewers": 7} for ref in streams}
+        live[streams[-1]] = {
+            "phase": "Failed",
+            "conditions": [{"type": "Ready", "status": "False", "message": "no nginx there"}],
+        }
+        store.statuses.write(live)
+        lines = frame(Answers(store), *size)
+    assert len(lines) == size[1]
+    assert max(map(len, lines)) <= size[0]
+    assert not any(line.startswith("FLOORS") for line in lines)
+    at = lines.index(next(line for line in lines if line.startswith("STREAMS")))
+    assert lines[at + 1].startswith("stream-8") and "Failed" in lines[at + 1]
+    assert "no nginx" in lines[at + 1] or size[0] < 80
