@@ -125,7 +125,8 @@ async def play(api, gate: Warden, operators: Operators, **how: Any) -> str:
     running = await operators.start(toys=False, **how)
 
     async def told() -> bool:
-        return bool(await api.condition("Host", "black", "Ready") and await api.events("black"))
+        ready = await api.condition("Host", "black", "Ready")
+        return ready.get("reason", "Probing") != "Probing" and bool(await api.events("black"))
 
     await until(told, "the host is reported on, with an event", 30, running.log.read_text)
     figures = await running.metrics()
@@ -149,7 +150,8 @@ async def test_a_role_is_enough_for_a_namespace(api, gate, operators):
     gate.rules, gate.namespace = rules_of(NAMESPACED, "Role"), api.namespace
     figures = await play(api, gate, operators)
     there = {plain(name) for name in re.findall(r"(?m)^# TYPE (telarchy_\w+)", figures)}
-    assert there == documented()
+    # who watches is told where pages are served, which the operator does not do
+    assert there == {name for name in documented() if not name.startswith("telarchy_player_")}
     # what was granted and not needed here: a repeated event, kinds that this fleet has none of, and `get` beside
     # `list`, which tells no more than that
     unused = needed() - gate.used

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.unit.kubernetes.helm import ROOT
 
 PREFIX = "telarchy_"
-MODULES = ("metrics", "loopfigures")
+MODULES = ("metrics", "loopfigures", "streamfigures")
 _NAME = re.compile(rf"\b{PREFIX}[a-z_]+\b")
 
 
@@ -23,7 +23,7 @@ def exported() -> set[str]:
     """What the modules of the operator's metrics name: in full, as a gauge of a fleet, or among the further figures."""
     text = "\n".join(_source(f"telarchy.web.{one}") for one in MODULES)
     names = re.findall(rf'"{PREFIX}([a-z_]+)"', text)
-    names += re.findall(r'_gauge\(\s*"([a-z_]+)"', text)
+    names += re.findall(r'_(?:gauge|counter)\(\s*"([a-z_]+)"', text)
     names += re.findall(r'(?m)^    "([a-z_]+)": "', text)
     return {plain(PREFIX + name) for name in names}
 
