@@ -23,11 +23,7 @@ from telarchy.streaming.terms import Place
 
 def running_on(done: Deliberation, place: Place) -> list[Stream]:
     """The running streams that an endpoint is to have."""
-    return [
-        one
-        for one in done.terms.streams.values()
-        if one.spec.running and place.takes(one) and (done.active(one.name) or place.external)
-    ]
+    return [one for one in place.streams if one.spec.running and (done.active(one.name) or place.external)]
 
 
 def server_trouble(place: Place) -> str:
@@ -99,9 +95,7 @@ def endpoint_status(done: Deliberation, place: Place, now: float) -> dict[str, A
 
 def main_choice(done: Deliberation, place: Place) -> Choice | None:
     """The choice of an edge for most of its running streams; of those where equal, for the first by name."""
-    names = [one.name for one in running_on(done, place)] or [
-        one.name for one in done.terms.streams.values() if place.takes(one)
-    ]
+    names = [one.name for one in running_on(done, place) or place.streams]
     choices = [one for name in names if (one := done.found.choice(place.name, name)) is not None]
     if not choices:
         return None

@@ -6,7 +6,7 @@ while not every manifest has been read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from telarchy.core.action import Action
@@ -51,16 +51,6 @@ class Steps:
             if isinstance(step.action, StreamingAction) and step.action.endpoint == place.name
         ]
 
-    def service(self, place: Place, service: str) -> Step | None:
-        return next(
-            (
-                step
-                for step in self.of(place)
-                if isinstance(step.action, PutService) and step.action.service == service
-            ),
-            None,
-        )
-
 
 def decide(action: Action, seen: Observation, now: float, ref: Ref, why_wait: str = "") -> Step:
     """An action that is wanted, with what becomes of it now."""
@@ -91,13 +81,16 @@ def plan_steps(
     steps = Steps()
     if not terms.world.complete:
         return steps
+    old = {(one.endpoint, one.host): one for one in to_retire(terms)}
+    here = {(one.endpoint, one.host) for one in terms.seen.deployed.values()}
     for name, place in terms.places.items():
         if place.external or place.held:
             continue
         if place.unknown or place.seen is None:
             steps.found += _under_way(place, seen)
             continue
-        steps.found += _puts(terms, place, place.seen, wanted[name], seen, now)
+        new_here = _nothing_new(place, place.seen, old, here)
+        steps.found += _puts(terms, place, place.seen, wanted[name], new_here, seen, now)
         steps.found += _stops(terms, place, place.seen, wanted[name], seen, now)
         steps.found += _kicks(terms, place, found, seen, now)
         _prunes(steps, terms, place, place.seen, active, past, seen, now)
@@ -127,16 +120,28 @@ def how_to_put(service: Service, there: ServiceSeen | None) -> str:
     return "reload" if there.start_digest == service.start_digest else "restart"
 
 
+def _nothing_new(
+    place: Place,
+    there: EndpointSeen,
+    old: Mapping[tuple[str, str], Deployed],
+    here: Container[tuple[str, str]],
+) -> str:
+    """Why nothing may be put on the host now; "" when it may."""
+    at = (place.name, place.host_name)
+    if at in old:
+        return f"what it has in {old[at].base} is removed first"
+    return place.fresh if not there.services and at not in here else ""
+
+
 def _puts(
-    terms: Terms, place: Place, there: EndpointSeen, wanted: Wanted, seen: Observation, now: float
+    terms: Terms,
+    place: Place,
+    there: EndpointSeen,
+    wanted: Wanted,
+    new_here: str,
+    seen: Observation,
+    now: float,
 ) -> Iterator[Step]:
-    empty = not there.services and not any(
-        one.endpoint == place.name and one.host == place.host_name for one in terms.seen.deployed.values()
-    )
-    new_here = place.fresh if empty else ""
-    for old in to_retire(terms):
-        if (old.endpoint, old.host) == (place.name, place.host_name):
-            new_here = f"what it has in {old.base} is removed first"
     if wanted.keys is not None and keys_digest(wanted.keys) != there.keys_digest:
         action = PutKeys(
             host=place.host_name,
@@ -228,7 +233,8 @@ def _stops(
 
 def _kicks(terms: Terms, place: Place, found: Found, seen: Observation, now: float) -> Iterator[Step]:
     """A process that lives, has something to read and brings nothing forth, when its host did not see to it."""
-    for name, stream in terms.streams.items():
+    for stream in place.streams:
+        name = stream.name
         finding = found.findings.get((place.name, name))
         maker = maker_of(place, name)
         if finding is None or maker is None or stream.spec.suspend:

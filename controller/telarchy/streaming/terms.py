@@ -11,7 +11,7 @@ from telarchy.core.world import World
 from telarchy.resources.fleet import Fleet, FleetSpec
 from telarchy.resources.host import Host
 from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
-from telarchy.resources.meta import Ref
+from telarchy.resources.meta import Ref, Resource
 from telarchy.resources.stream import Stream
 from telarchy.resources.streamkey import StreamKey
 from telarchy.streaming import layout
@@ -20,6 +20,7 @@ from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS, Limits, is_unknown
 
 DEGRADED_TARGETS, STALE_TARGETS = 1.5, 3.0  # target durations; a longer segment is no older for it
+CACHE_SECONDS = 1.5  # by which a cache, and the look at it, may be late without a fault (measured: 0.7)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Place:
     held:     why nothing may be done there; "" when it may
     fresh:    whether anything of it may be put there that is not there yet, or why not
     base:     its folder on the host; "" for an external one
+    streams:  those that it is to have, by name
     """
 
     endpoint: MediaEndpoint
@@ -43,6 +45,8 @@ class Place:
     fresh: str
     base: str
     url: str
+    streams: tuple[Stream, ...] = ()
+    taken: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -76,15 +80,16 @@ class Place:
         return not self.external and (spec.server == "BuiltIn" or (spec.server is None and local))
 
     def takes(self, stream: Stream) -> bool:
-        return self.endpoint.spec.stream_selector.matches(stream.metadata.labels)
+        return stream.name in self.taken
 
     def limits(self, stream: Stream) -> Limits:
         """The thresholds, for segments of this length."""
         told = self.endpoint.spec.thresholds
         target = stream.spec.segment.duration.seconds
+        late = 0.0 if self.origin or self.relay else CACHE_SECONDS
         return Limits(
             target=target,
-            degraded_after=max(told.degraded_after.seconds, DEGRADED_TARGETS * target),
+            degraded_after=max(told.degraded_after.seconds, DEGRADED_TARGETS * target) + late,
             stale_after=max(told.stale_after.seconds, STALE_TARGETS * target),
             viewers=told.max_viewers,
             egress=told.max_egress.bits if told.max_egress is not None else None,
@@ -93,7 +98,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Terms:
-    """The whole of it, by name. `sources`: of each edge, without loops and what is not declared."""
+    """The whole of it, by name. `sources`: of each edge, without loops and what is not declared; `having`: the
+    endpoints of each stream, origins first."""
 
     world: World
     seen: StreamingSeen
@@ -103,11 +109,11 @@ class Terms:
     places: Mapping[str, Place] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    having: Mapping[str, list[Place]] = field(default_factory=dict)
 
     def of(self, stream: Stream) -> list[Place]:
         """The endpoints that have a stream, origins first."""
-        found = [place for place in self.places.values() if place.takes(stream)]
-        return sorted(found, key=lambda place: (not place.origin, place.name))
+        return self.having.get(stream.name, [])
 
     def origins(self, stream: Stream) -> list[Place]:
         return [place for place in self.of(stream) if place.origin]
@@ -121,13 +127,22 @@ def terms_of(world: World, seen: Observation, now: float) -> Terms:
     hosts = {host.name: host for host in world.of(Host)}
     endpoints = world.of(MediaEndpoint)
     declared = {one.name for one in endpoints}
+    taken = _taken(world.resources)
+    places = {
+        one.name: _place(one, hosts, fleet, seen, streaming, taken.get(one.name, ()), now)
+        for one in endpoints
+    }
+    having: dict[str, list[Place]] = {}
+    for place in sorted(places.values(), key=lambda each: (not each.origin, each.name)):
+        for stream in place.streams:
+            having.setdefault(stream.name, []).append(place)
     return Terms(
         world=world,
         seen=streaming,
         suspended=fleet.suspend,
         streams={one.name: one for one in world.of(Stream)},
         keys={one.name: one for one in world.of(StreamKey)},
-        places={one.name: _place(one, hosts, fleet, seen, streaming, now) for one in endpoints},
+        places=places,
         hosts=hosts,
         sources=without_loops(
             {
@@ -135,7 +150,29 @@ def terms_of(world: World, seen: Observation, now: float) -> Terms:
                 for one in endpoints
             }
         ),
+        having=having,
     )
+
+
+_Taken = dict[str, tuple[Stream, ...]]
+_last_taken: list[
+    tuple[Mapping[Ref, Resource], _Taken]
+] = []  # of the world before, which most rounds still have
+
+
+def _taken(resources: Mapping[Ref, Resource]) -> _Taken:
+    """The streams of each endpoint. Only the declaration decides, so the answer of the round before is kept."""
+    for known, answer in _last_taken:
+        if known is resources:
+            return answer
+    streams = sorted((one for one in resources.values() if isinstance(one, Stream)), key=lambda one: one.name)
+    found = {
+        one.name: tuple(each for each in streams if one.spec.stream_selector.matches(each.metadata.labels))
+        for one in resources.values()
+        if isinstance(one, MediaEndpoint)
+    }
+    _last_taken[:] = [(resources, found)]
+    return found
 
 
 def _place(
@@ -144,6 +181,7 @@ def _place(
     fleet: FleetSpec,
     seen: Observation,
     streaming: StreamingSeen,
+    streams: tuple[Stream, ...],
     now: float,
 ) -> Place:
     spec = endpoint.spec
@@ -182,6 +220,8 @@ def _place(
             endpoint.name, endpoint.namespace, str(spec.spool.path) if spec.spool.path else None
         ),
         url=served_at(spec, host) or "",
+        streams=streams,
+        taken=frozenset(one.name for one in streams),
     )
 
 

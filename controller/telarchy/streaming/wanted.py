@@ -122,8 +122,8 @@ class _Making:
     recipes: dict[str, Recipe] = field(default_factory=dict)
 
     @property
-    def streams(self) -> list[Stream]:
-        return [one for one in self.terms.streams.values() if self.place.takes(one)]
+    def streams(self) -> tuple[Stream, ...]:
+        return self.place.streams
 
     def mark(self, stream: Stream) -> str | None:
         """Of the playback secrets."""
