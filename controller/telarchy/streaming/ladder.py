@@ -22,7 +22,7 @@ from telarchy.streaming.evidence import InputSeen
 from telarchy.streaming.master import Picture, bandwidth, master_playlist
 from telarchy.streaming.scripts import text
 
-SCRIPT = "ladder.sh"
+SCRIPT, CHECK = "ladder.sh", "source.sh"
 READ_TIMEOUT = 10_000_000  # microseconds that a source may say nothing
 PATTERN_RATE = 30
 LEAST_NEED_KIB = 1024
@@ -168,6 +168,12 @@ class FfmpegBackend:
         encoder += hls_output(
             ladder.stream, ladder.generation, kept, ladder.audio is not None, ladder.segment, ladder.window
         )
+        check: tuple[str, ...] = ()
+        if isinstance(source, File):
+            files[CHECK] = text("source").encode()
+            tallest = max(one.height for one in ladder.renditions)
+            sound = "yes" if ladder.audio is not None else "no"
+            check = ("sh", f"{{files}}/{CHECK}", source.path, str(tallest), sound)
         return Service(
             name=name,
             argv=(
@@ -186,6 +192,7 @@ class FfmpegBackend:
             ),
             files=files,
             secret_files=secret_files,
+            check=check,
             stop_seconds=6,
             wait_for=layout.publishing_flag(ladder.stream) if isinstance(source, Published) else "",
             progress=layout.progress_file(ladder.stream),

@@ -95,6 +95,14 @@ def test_a_stream_without_sound_has_none_anywhere() -> None:
     assert not [one for one in service.argv if "audio" in one or "agroup" in one or one == "0:a:0"]
 
 
+def test_a_file_is_looked_into_before_anything_is_started() -> None:
+    checks = {name: of(one).check for name, one in CASES.items() if of(one).check}
+    assert checks == {
+        "file": ("sh", "{files}/source.sh", "/srv/media/A film: part 1.mkv", "720", "yes"),
+        "file-once": ("sh", "{files}/source.sh", "/srv/media/film.mkv", "720", "yes"),
+    }
+
+
 def test_only_one_who_publishes_by_key_is_waited_for() -> None:
     waits = {name: of(one).wait_for for name, one in CASES.items()}
     assert waits.pop("published") == "publishing/garden"

@@ -26,6 +26,7 @@ from telarchy.streaming.evidence import EndpointSeen, StreamSeen
 from telarchy.streaming.keys import KeyLine, keys_json, verifier
 from telarchy.streaming.ladder import (
     FfmpegBackend,
+    File,
     Ladder,
     Pattern,
     Published,
@@ -291,6 +292,65 @@ async def test_torn_playlists_are_begun_anew_further_on(host: Host) -> None:
     await until(lambda: (now := host.playlist()) is not None and now.first > before.first, "new playlists")
     lasts = [one.first for one in map(host.playlist, FOLDERS) if one is not None]
     assert min(lasts) > before.last
+
+
+async def test_a_file_of_the_library_is_played_again_and_again(host: Host, tmp_path: Path) -> None:
+    film = made_film(tmp_path / "it's: a film.mkv", "3")
+    await host.encode(ladder(File(str(film))))
+    playlist = await host.reaches(6)
+    assert check(playlist) == []
+
+
+@pytest.mark.parametrize(
+    ("film", "said"),
+    [("none.mkv", "it is not there"), ("text.mkv", "it is nothing that can be played"),
+     ("low.mkv", "it has 180 lines, and a rendition with 270 is asked for"), ("mute.mkv", "there is no sound in it")],
+)  # fmt: skip
+async def test_a_file_that_cannot_be_played_is_refused_and_nothing_is_started(
+    host: Host, tmp_path: Path, film: str, said: str
+) -> None:
+    file = tmp_path / film
+    match film:
+        case "text.mkv":
+            file.write_text("no film")
+        case "low.mkv":
+            made_film(file, "1", "320x180")
+        case "mute.mkv":
+            made_film(file, "1", more=["-an"])
+    with pytest.raises(ActionFailed, match=said) as caught:
+        await host.encode(ladder(File(str(file))))
+    assert caught.value.reason == "CheckFailed"
+    assert not (host.base / "spool").exists()
+
+
+def made_film(file: Path, seconds: str, size: str = "480x270", more: list[str] | None = None) -> Path:
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        f"testsrc2=s={size}:r=25",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine",
+    ]
+    command += [
+        "-t",
+        seconds,
+        "-c:v",
+        "libx264",
+        "-preset",
+        "ultrafast",
+        "-c:a",
+        "aac",
+        *(more or []),
+        str(file),
+    ]
+    subprocess.run(command, check=True)
+    return file
 
 
 # --- publishers --------------------------------------------------------------------------------------------------
