@@ -1,9 +1,9 @@
 # watch.sh BASE PERIOD ONCE WEB STAT WINDOW [STREAM/GENERATION/RENDITION,…]…: reports how an endpoint stands.
 #
 # Runs over one connection for as long as somebody listens, and changes nothing, but for an access log that got long.
-# Twice a second it looks whether something happened (a segment, a publisher, a process), and tells it then, and else
-# every PERIOD seconds. ONCE=yes: one report, nothing is touched. Behind it stand job-lib.sh, service-lib.sh and
-# service-status.sh.
+# Twice a second it looks whether something happened (a segment, a publisher, a process; what comes from elsewhere is
+# asked for once a second), and tells it then, and else every PERIOD seconds. ONCE=yes: one report, and nothing is
+# touched. Behind it stand job-lib.sh, service-lib.sh and service-status.sh.
 #
 # WEB:     port on 127.0.0.1 where the endpoint's own server shows what viewers get; "" to read the spool itself
 # STAT:    port on 127.0.0.1 of the ingest's /stat; "" without one
@@ -189,13 +189,8 @@ wanted_playlists() {
 
 playlist_lines() {
     if [ -n "$web" ]; then
-        {
-            wanted_playlists
-            elsewhere "$@"
-        } | while IFS=$TAB read -r port path stream generation rendition changed; do
-            # Names have no `+`; it keeps the fields together on their way through the asking.
-            printf '%s\t%s\t%s+%s+%s\t%s\n' "$port" "$path" "$stream" "$generation" "$rendition" "$changed"
-        done | ask
+        wanted_playlists | together | ask
+        [ -z "$REMOTE" ] || printf '%s\n' "$REMOTE"
         return
     fi
     wanted_playlists | while IFS=$TAB read -r _ path stream generation rendition changed; do
@@ -205,6 +200,14 @@ playlist_lines() {
     done
 }
 
+# Names have no `+`; it keeps the fields together on their way through the asking.
+together() {
+    while IFS=$TAB read -r port path stream generation rendition changed; do
+        printf '%s\t%s\t%s+%s+%s\t%s\n' "$port" "$path" "$stream" "$generation" "$rendition" "$changed"
+    done
+}
+
+# What the server here has from elsewhere, as it would stand in the report.
 elsewhere() {
     for target; do
         stream=${target%%/*} renditions=${target##*/}
@@ -217,7 +220,7 @@ elsewhere() {
                 "$stream" "$generation" "$rendition"
         done
         IFS=$_ifs
-    done
+    done | together | ask
 }
 _ifs=$IFS
 
@@ -270,7 +273,6 @@ mark_log() {
 report() {
     printf 'at\t%s\t%s\t%s\n' "$(milliseconds)" "$1" "$2"
     [ "$1" = 1 ] || return 0
-    shift 2
     service_lines
     space_line
     keys_lines
@@ -278,7 +280,7 @@ report() {
     progress_lines
     input_lines
     traffic_lines
-    playlist_lines "$@"
+    playlist_lines
 }
 
 send() {
@@ -303,7 +305,7 @@ signature() {
 
 # --- the loop ------------------------------------------------------------------------------------------------------
 
-SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told=''
+SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told='' asked='' REMOTE=''
 while :; do
     cd / || exit 1
     trouble=$({ enter_base "$base"; } 2>&1)
@@ -315,6 +317,10 @@ while :; do
     fi
     signature
     NOW=$(date +%s)
+    if [ $# -gt 0 ] && [ -n "$web" ] && [ "$NOW" != "$asked" ]; then
+        asked=$NOW REMOTE=$(elsewhere "$@")
+    fi
+    SIGNATURE=$SIGNATURE$REMOTE
     if [ -z "$told" ] || [ "$SIGNATURE" != "$LOG_SEEN" ] || [ $((NOW - told)) -ge "$period" ] || [ "$NOW" -lt "$told" ]; then
         LOG_SEEN=$SIGNATURE told=$NOW
         if [ $((round % 15)) -eq 0 ]; then
@@ -335,7 +341,7 @@ while :; do
         if [ -z "$MARKS" ]; then # those who watch already are found without reading it all
             FROM=$((SEEN > 262144 ? SEEN - 262144 : 0))
         fi
-        send "$(report 1 '' "$@")"
+        send "$(report 1 '')"
         [ "$once" != yes ] || exit 0
         mark_log
     fi
