@@ -20,7 +20,6 @@ from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS, Limits, is_unknown
 
 DEGRADED_TARGETS, STALE_TARGETS = 1.5, 3.0  # target durations; a longer segment is no older for it
-CACHE_SECONDS = 1.5  # by which a cache, and the look at it, may be late without a fault (measured: 0.7)
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,9 @@ class Place:
         """The thresholds, for segments of this length."""
         told = self.endpoint.spec.thresholds
         target = stream.spec.segment.duration.seconds
-        late = 0.0 if self.origin or self.relay else CACHE_SECONDS
         return Limits(
             target=target,
-            degraded_after=max(told.degraded_after.seconds, DEGRADED_TARGETS * target) + late,
+            degraded_after=max(told.degraded_after.seconds, DEGRADED_TARGETS * target),
             stale_after=max(told.stale_after.seconds, STALE_TARGETS * target),
             viewers=told.max_viewers,
             egress=told.max_egress.bits if told.max_egress is not None else None,
