@@ -247,7 +247,7 @@ def place(root: str, names: str) -> None:
     told = _progress(sum(seen.st_size for _, _, seen in found))
     mask = os.umask(0)
     os.umask(mask)
-    folder = b""
+    folder, view = b"", buffer()
     for source, path, seen in found:
         there = seen_as(path)
         if there is not None and (there.st_size, there.st_mtime_ns) == (seen.st_size, seen.st_mtime_ns):
@@ -256,11 +256,16 @@ def place(root: str, names: str) -> None:
         if os.path.dirname(path) != folder:
             folder = os.path.dirname(path)
             os.makedirs(folder, exist_ok=True)
-        _place_one(source, path, seen, mask, told)
+        _place_one(source, path, seen, mask, view, told)
 
 
 def _place_one(
-    source: bytes, target: bytes, seen: os.stat_result, mask: int, told: Callable[[int], None]
+    source: bytes,
+    target: bytes,
+    seen: os.stat_result,
+    mask: int,
+    view: memoryview,
+    told: Callable[[int], None],
 ) -> None:
     mode = stat.S_IMODE(seen.st_mode) & 0o777 & ~mask
     read = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -269,13 +274,16 @@ def _place_one(
         try:
             # What an earlier try left is gone on from: all of it is read once it is here, and that decides.
             at = os.fstat(written).st_size
-            if at > seen.st_size or seen.st_size < STRIDE:
-                os.ftruncate(written, 0)
+            if at > seen.st_size or (at and seen.st_size < STRIDE):
+                os.ftruncate(
+                    written, 0
+                )  # only then: ext4 sees to it that such a file is on the disk when it is closed
                 at = 0
-            told(at)
-            os.lseek(read, at, os.SEEK_SET)
-            os.lseek(written, at, os.SEEK_SET)
-            for count in _moved(read, written):
+            if at:
+                told(at)
+                os.lseek(read, at, os.SEEK_SET)
+                os.lseek(written, at, os.SEEK_SET)
+            for count in _moved(read, written, seen.st_size - at, view):
                 told(count)
             if not mode & 0o200:
                 os.fchmod(written, mode)
@@ -286,16 +294,15 @@ def _place_one(
         os.close(read)
 
 
-def _moved(read: int, written: int) -> Iterator[int]:
-    """Bytes of each step from one file to the other: within the kernel, or shared, where that can be."""
-    if sys.platform == "linux" and hasattr(os, "copy_file_range"):
+def _moved(read: int, written: int, length: int, view: memoryview) -> Iterator[int]:
+    """Bytes of each step from one file to the other: within the kernel, or shared, where that can be and pays."""
+    if length > BLOCK and sys.platform == "linux" and hasattr(os, "copy_file_range"):
         try:
             while count := os.copy_file_range(read, written, STRIDE):
                 yield count
         except OSError as problem:
             if problem.errno not in (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM):
                 raise
-    view = buffer()
     while count := os.readv(read, [view]):  # some file systems end too early, and some cannot do it at all
         rest = view[:count]
         while rest:
