@@ -278,6 +278,7 @@ def _hop(number: int, one: Source, site: EdgeSite) -> str:
       proxy_set_header Connection "";
       proxy_set_header Host {one.header};
       proxy_set_header Via "1.1 telarchy";
+      proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Buffering X-Accel-Charset;
       proxy_hide_header Cache-Control;
       proxy_hide_header Expires;
       proxy_hide_header Set-Cookie;

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from telarchy.core.service import Service
+from telarchy.errors import ConfigError
 from telarchy.streaming import nginx
 from telarchy.streaming.files import content
 from telarchy.streaming.layout import ACCESS_LOG, HTTP, MASTER, PLAYLIST, health_port
@@ -95,6 +96,9 @@ def service(site: OriginSite) -> Service:
 
 
 def http_service(site: OriginSite, text: str) -> Service:
+    """Raises ConfigError where private streams come without the mark of their secrets."""
+    if site.has_private and not site.secrets:
+        raise ConfigError("the secrets of private streams are not known here, so they cannot be served")
     return Service(
         name=HTTP,
         argv=nginx.argv(HTTP),

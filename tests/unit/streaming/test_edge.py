@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import socket
@@ -357,3 +358,32 @@ def test_what_is_no_program_is_refused() -> None:
     with pytest.raises(ConfigError):
         varnish.service(EdgeSite(), "varnishd; x")
     assert varnish.service(EdgeSite(), "vinyld").argv[3] == "vinyld"
+
+
+class _Sly(http.server.BaseHTTPRequestHandler):
+    """A source that would have the edge answer with something else."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("X-Accel-Redirect", "/ping")
+        self.send_header("Set-Cookie", "a=b")
+        self.send_header("Cache-Control", "max-age=99999")
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"sly")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_source_decides_nothing_but_what_it_is_asked(run: Run) -> None:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Sly)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        near = edge_of(run, f"http://127.0.0.1:{server.server_address[1]}")
+        answer = near.get(f"/live/garden/{PLAYLIST}")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert (answer.status, answer.body, answer.headers["cache-control"]) == (200, b"sly", "max-age=1")
+    assert "set-cookie" not in answer.headers and "x-accel-redirect" not in answer.headers

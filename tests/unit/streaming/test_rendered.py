@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from telarchy.errors import ConfigError
 from telarchy.streaming import edge, ingest, serving, varnish
 from telarchy.streaming.edge import EdgeSite
 from telarchy.streaming.ingest import IngestSite
@@ -40,6 +41,11 @@ def test_nothing_secret_is_part_of_a_service() -> None:
     assert dict(service.secret_files) == {"tokens.json": "4f1e"}
     assert service.start_digest == edge.service(EdgeSite(streams=STREAMS, secrets="5a5a")).start_digest
     assert service.digest != edge.service(EdgeSite(streams=STREAMS, secrets="5a5a")).digest
+
+
+def test_private_streams_are_not_served_without_their_secrets() -> None:
+    with pytest.raises(ConfigError):
+        serving.service(OriginSite(streams=STREAMS))
 
 
 def test_every_path_of_a_service_lies_below_its_folder() -> None:
