@@ -23,7 +23,7 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming.deliberation import Deliberation, deliberate
 from telarchy.streaming.endpoint_status import endpoint_status
 from telarchy.streaming.events import Told, tell
-from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
+from telarchy.streaming.health import PLAYABLE
 from telarchy.streaming.status import key_status, stream_status
 from telarchy.streaming.steps import stream_of_service, to_retire
 from telarchy.streaming.wanted import Renderer, render
@@ -78,10 +78,11 @@ def _unsettled(statuses: dict[Ref, dict[str, Any]]) -> Iterator[str]:
 
 
 def _moments(done: Deliberation, now: float) -> Iterator[float]:
-    """When time alone changes something."""
+    """When time alone changes something. Not of what plays: each report moves its moment on, and who looks
+    (`observe`) wakes the loop when a playlist's age or the report itself gets too old."""
     yield from done.steps.moments
     for finding in done.found.findings.values():
-        if finding.changes_at is not None:
+        if finding.changes_at is not None and finding.state not in PLAYABLE:
             yield finding.changes_at + 0.05
     for chosen in done.found.chosen.values():
         if chosen.changes_at is not None:
@@ -89,11 +90,6 @@ def _moments(done: Deliberation, now: float) -> Iterator[float]:
     for place in done.terms.places.values():
         if place.changes_at is not None:
             yield place.changes_at
-        if place.seen is not None and not place.unknown:
-            interval = done.terms.seen.interval
-            if place.external and place.endpoint.spec.external is not None:
-                interval = place.endpoint.spec.external.poll.seconds
-            yield place.seen.reported + UNKNOWN_AFTER_INTERVALS * interval + 0.05
     for key in done.terms.keys.values():
         if key.spec.expires_at is not None:
             yield key.spec.expires_at.timestamp()
