@@ -14,7 +14,7 @@ from collections.abc import Callable
 from bench import annex, floor_check
 from bench.figures import Row, Skipped, table
 
-NAMES = ("floor-check", "replan-one", "git-annex", "idle", "save-to-action", "copy")
+NAMES = ("edge", "floor-check", "replan-one", "git-annex", "idle", "save-to-action", "copy", "watch-200")
 
 
 class Benchmarks:
@@ -40,10 +40,20 @@ class Benchmarks:
 
         return save_to_action.run()
 
+    def watch_200(self) -> list[Row]:
+        from bench import streams
+
+        return streams.run()
+
     def copy(self) -> list[Row]:
         from bench import copying
 
         return copying.run()
+
+    def edge(self) -> list[Row]:
+        from bench import edge
+
+        return edge.run()
 
 
 def main() -> int:
