@@ -169,7 +169,7 @@ http {{
   log_format telarchy escape=default "{_TAB.join(LOG_FIELDS)}";
   server {{
     listen {listens} backlog=1024;
-    access_log {ACCESS_LOG} telarchy buffer=16k flush=1s;
+    access_log {ACCESS_LOG} telarchy buffer=16k flush=1s if=$t_logged;
     merge_slashes off;
 {_HEADERS}    if ($t_asked = alive) {{ return 204; }}
     if ($request_method !~ ^(?:GET|HEAD|OPTIONS)$) {{ return 405; }}
@@ -229,6 +229,10 @@ def _maps(site: OriginSite, parts: Parts) -> str:
     /ping alive;
     "~^{token}/live/{what}" play;
     "~^/health/{what}" health;
+  }}
+  map $t_asked $t_logged {{
+    default 1;
+    alive 0;
   }}
   map $t_rest $t_kind {{
     default other;
