@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.lab.fleet import MakeFleet
-from tests.lab.host import LabHost
 from tests.lab.lab import Lab
 from tests.lab.story import Story
+from tests.lab.streams import BASE, SMALL, Streams, plays_past, publish, running
 from tests.lab.tree import MEDIA_PACKAGES
-
-SMALL = [{"name": "240p", "height": 240, "videoBitrate": "300k"}]
-CALM = {"clearAfter": "10s", "minSwitchInterval": "5s"}
-BASE = "/home/media/.local/state/telarchy/streaming/default-"
-
-
-class Streams:
-    """A story with streams, and what a viewer of them would do."""
-
-    def __init__(self, story: Story) -> None:
-        self.story = story
-
-    def stream(self, name: str = "garden", **spec: Any) -> None:
-        base = {
-            "visibility": "Public",
-            "ingest": {"test": {}},
-            "renditions": SMALL,
-            "encoder": {"preset": "ultrafast"},
-        }
-        self.story.declare(f"stream-{name}", "Stream", name, base | spec)
-
-    def origin(self, name: str, host: str, **spec: Any) -> None:
-        self.story.declare(
-            f"endpoint-{name}", "MediaEndpoint", name, {"role": "Origin", "hostRef": host} | spec
-        )
-
-    def edge(self, name: str, host: str, *sources: str, **spec: Any) -> None:
-        listed = [{"endpointRef": one, "priority": at} for at, one in enumerate(sources, start=1)]
-        base = {"role": "Edge", "hostRef": host, "sources": listed, "thresholds": CALM}
-        self.story.declare(f"endpoint-{name}", "MediaEndpoint", name, base | spec)
-
-    def delete(self, file: str) -> None:
-        (self.story.manifests / f"{file}.yaml").unlink()
-
-    def status(self, name: str) -> dict[str, Any]:
-        status: dict[str, Any] = self.story.get(name).get("status", {})
-        return status
-
-    def ready(self, name: str) -> tuple[str, str]:
-        for one in self.status(name).get("conditions", []):
-            if one["type"] == "Ready":
-                return one["status"], one["reason"]
-        return "", ""
-
-    def plays(self, host: LabHost, stream: str = "garden") -> int:
-        """Fetch as a player does: the master, a playlist, its newest segment. The number of that segment."""
-        generation = self.status(f"stream/{stream}")["generation"]
-        below = f"http://{host.address}:8080/live/{stream}/{generation}"
-        master = fetch(f"{below}/master.m3u8").decode()
-        assert "240p/index.m3u8" in master
-        playlist = fetch(f"{below}/240p/index.m3u8").decode()
-        segments = re.findall(r"^s(\d+)\.m4s$", playlist, re.MULTILINE)
-        assert len(fetch(f"{below}/240p/s{segments[-1]}.m4s")) > 1000
-        return int(segments[-1])
-
-
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        body: bytes = answer.read()
-        return body
-
-
-def running(host: LabHost, name: str) -> list[str]:
-    return host.run(["pgrep", "-x", name], check=False).stdout.decode().split()
 
 
 @pytest.fixture
@@ -181,28 +112,6 @@ def test_a_publisher_comes_with_its_key_goes_and_returns(streams: Streams, tmp_p
     )
 
 
-def publish(host: LabHost, key: str) -> subprocess.Popen[bytes]:
-    """As OBS does."""
-    picture = "testsrc2=size=426x240:rate=25"
-    return subprocess.Popen(
-        ["ffmpeg", "-hide_banner", "-loglevel", "error", "-nostdin", "-re", "-f", "lavfi", "-i", picture]
-        + [
-            "-f",
-            "lavfi",
-            "-i",
-            "sine=frequency=300:sample_rate=44100",
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-        ]
-        + ["-g", "25", "-pix_fmt", "yuv420p", "-c:a", "aac", "-f", "flv"]
-        + [f"rtmp://{host.address}:1935/ingest/{key}"],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
 def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams: Streams) -> None:
     story = streams.story
     nas, laptop = story.hosts["nas"], story.hosts["laptop"]
@@ -222,7 +131,7 @@ def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams
         lambda: streams.status("mediaendpoint/edge").get("source") == "second", 30, "the other source"
     )
     print(f"moved after {time.monotonic() - gone:.1f} s")
-    story.until(lambda: plays_past(streams, laptop, before), 30, "it plays from there")
+    story.until(lambda: plays_past(streams.below(laptop), before), 30, "it plays from there")
     story.until(lambda: streams.status("mediaendpoint/first")["state"] == "Unknown", 10)
     nas.start()
     nas.wait_ssh()
@@ -234,11 +143,4 @@ def test_an_edge_leaves_an_origin_that_lost_its_power_and_returns_calmly(streams
     print(f"returned after {time.monotonic() - back:.1f} s")
     assert time.monotonic() - back > 10
     assert story.events().count("SwitchedSource") == switched + 2
-    story.until(lambda: plays_past(streams, laptop, before), 30)
-
-
-def plays_past(streams: Streams, host: LabHost, number: int) -> bool:
-    try:
-        return streams.plays(host) > number
-    except (urllib.error.URLError, OSError, IndexError):
-        return False
+    story.until(lambda: plays_past(streams.below(laptop), before), 30)
