@@ -70,6 +70,10 @@ class Views:
         self._fleets, self._monotonic = fleets, monotonic
         self._read: dict[str, tuple[float, FleetView]] = {}
 
+    def doors(self) -> list[FleetDoor]:
+        """The fleets that there are now."""
+        return list(self._fleets())
+
     def all(self) -> list[FleetView]:
         doors = {one.namespace: one for one in self._fleets()}
         for gone in self._read.keys() - doors.keys():

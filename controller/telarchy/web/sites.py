@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from telarchy.resources.host import Host
 from telarchy.resources.mediaendpoint import MediaEndpoint, health_port
 from telarchy.resources.meta import Ref
-from telarchy.web.fleetview import Views
+from telarchy.web.fleetview import FleetDoor, Views
 from telarchy.web.plane import MediaPlane
 from telarchy.web.playback import built_in
 from telarchy.web.safety import Handler, harden
@@ -82,8 +83,11 @@ class PlaneSites:
 
     def _wanted(self) -> list[_Wanted]:
         found = []
-        for view in self._views.all():
-            if not view.door.acts:
+        for door in self._views.doors():
+            if not door.acts or not _has_local(door):
+                continue  # without reading a status: this is asked every second
+            view = self._views.get(door.namespace)
+            if view is None:
                 continue
             for name, endpoint in view.endpoints.items():
                 if not built_in(view, endpoint) or endpoint.spec.suspend:
@@ -118,6 +122,12 @@ class PlaneSites:
         if site is not None and site.runner is not None:
             with suppress(OSError):
                 await site.runner.cleanup()
+
+
+def _has_local(door: FleetDoor) -> bool:
+    return any(
+        isinstance(one, Host) and one.spec.connection.local is not None for one in door.declared().values()
+    )
 
 
 def _listeners(endpoint: MediaEndpoint, taken: frozenset[int]) -> list[tuple[str, int, bool]]:
