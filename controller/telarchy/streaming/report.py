@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from telarchy.core.service import STATUS_MARK, ServiceSeen, seen_service
@@ -19,7 +20,7 @@ from telarchy.errors import ActionFailed, PlaylistError
 from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse, PlaylistSeen, StreamSeen
 from telarchy.streaming.keys import parse_key_use
 from telarchy.streaming.playlist import MediaPlaylist, parse_media
-from telarchy.streaming.playlistrules import check, compare
+from telarchy.streaming.playlistrules import Problem, check, compare
 
 MAX_REPORT = 8 * 1024 * 1024
 AGREE_SECONDS = 0.25  # clocks that differ by less are taken for one
@@ -267,10 +268,10 @@ class Reports:
 
     def _parsed(self, rendition: str, raw: bytes, before: Held | None, changed: float) -> Held:
         try:
-            playlist = parse_media(raw)
+            playlist, broken = _understood(raw)
         except PlaylistError as error:
             return Held(raw, None, PlaylistSeen(rendition, 0, -1, 0.0, None, changed, problems=(error.rule,)))
-        found = check(playlist)
+        found = list(broken)
         if before is not None and before.playlist is not None:
             found += compare(before.playlist, playlist)
         edge = playlist.edge
@@ -299,6 +300,13 @@ class Reports:
             playlists=stream.playlists,
             egress=round(8 * egress) if egress else 0,
         )
+
+
+@lru_cache(maxsize=1024)
+def _understood(raw: bytes) -> tuple[MediaPlaylist, tuple[Problem, ...]]:
+    """A playlist and what is wrong with it by itself. Renditions, and an edge and its origin, often have the same."""
+    playlist = parse_media(raw)
+    return playlist, tuple(check(playlist))
 
 
 def _playlist_head(line: bytes) -> tuple[tuple[bytes, ...], bytes, int]:
