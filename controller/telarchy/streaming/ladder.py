@@ -26,7 +26,8 @@ SCRIPT, CHECK = "ladder.sh", "source.sh"
 READ_TIMEOUT = 10_000_000  # microseconds that a source may say nothing
 PATTERN_RATE = 30
 LEAST_NEED_KIB = 1024
-START = "START"  # stands for the number of the first segment, which is the host's affair
+# Number and time of the first segment, and how far back a copy begins: the host's affair.
+START, OFFSET, BACK = "START", "OFFSET", "BACK"
 WAITS_SHORTLY: tuple[float, ...] = (0.3, 1, 2, 5)  # whose end is no failure: the publisher or the source left
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", re.ASCII)
 _GENERATION = re.compile(r"[a-z0-9][a-z0-9-]{0,60}", re.ASCII)
@@ -254,6 +255,8 @@ def hls_output(
         *("-hls_delete_threshold", str(window), "-start_number", START),
         *("-hls_flags", "+".join((*flags, "append_list"))),
         *("-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"),
+        # Times are written as they are and not from each start on, so that init.mp4 stays the same too.
+        *("-hls_segment_options", "movflags=+frag_discont", "-output_ts_offset", OFFSET),
         *("-hls_segment_filename", f"{folder}/%v/s%d.m4s"),
         *("-var_stream_map", " ".join(variants)),
         f"{folder}/%v/{layout.PLAYLIST}",

@@ -13,6 +13,7 @@ from telarchy.core.service import Service
 from telarchy.errors import ConfigError
 from telarchy.streaming import layout
 from telarchy.streaming.ladder import (
+    BACK,
     READ_TIMEOUT,
     SCRIPT,
     WAITS_SHORTLY,
@@ -59,7 +60,7 @@ def service(relay: Relay, *, program: str = "ffmpeg") -> Service:
     kept = [one.name for one in relay.pictures]
     source = f"services/{name}/files/{SOURCE_FILE}"
     copied = [program, *prelude(relay.stream), "-rw_timeout", str(READ_TIMEOUT)]
-    copied += ["-protocol_whitelist", _PROTOCOLS, "-f", "hls", "-i", source]
+    copied += ["-protocol_whitelist", _PROTOCOLS, "-live_start_index", BACK, "-f", "hls", "-i", source]
     for at in range(len(kept)):
         copied += ["-map", f"0:v:{at}"]
     copied += [*(["-map", "0:a:0"] if relay.audio is not None else []), "-c", "copy"]

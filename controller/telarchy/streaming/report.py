@@ -69,6 +69,7 @@ class _Stream:
     """A stream as this report tells of it."""
 
     told: StreamSeen
+    copied: bool = False  # by a relay, whose dates tell when it began and not when anything was seen
     playlists: dict[str, PlaylistSeen] = field(default_factory=dict)
     served: str = ""  # the generation that was found to be served
 
@@ -162,7 +163,7 @@ class Reports:
                 case ["key", name_of, lines]:
                     keys[name_of] = self._key_use(lines)
                 case ["stream", *rest] if len(rest) == 6:
-                    streams[rest[0]] = _Stream(_stream(rest))
+                    streams[rest[0]] = _Stream(_stream(rest), rest[2] == "relay")
                 case ["progress", *rest] if len(rest) == 4:
                     self._progress(streams, rest, at)
                 case ["input", *rest] if len(rest) == 6:
@@ -263,7 +264,7 @@ class Reports:
         held[name] = known
         stream = streams.setdefault(stream_name, _Stream(StreamSeen(stream_name)))
         if stream.told.generation in ("", generation):
-            stream.playlists[rendition] = known.seen
+            stream.playlists[rendition] = replace(known.seen, edge=None) if stream.copied else known.seen
             stream.served = generation
 
     def _parsed(self, rendition: str, raw: bytes, before: Held | None, changed: float) -> Held:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import os
 import signal
@@ -170,6 +171,11 @@ async def test_it_plays_and_goes_on_where_it_was_killed(host: Host) -> None:
     assert after is not None
     assert [one for one in check(after) + compare(before, after) if not one.warning] == []
     assert after.discontinuities == 1
+    begins = [begin_of(host.folder() / "270p" / one.uri) for one in after.segments]
+    steps = [later - earlier for earlier, later in itertools.pairwise(begins)]
+    assert all(0.9 < step < 1.3 for step in steps), (
+        steps
+    )  # which never go backwards, not even across the kill
     shown = subprocess.run(
         ["ffprobe", "-v", "error", "-show_streams", "-of", "json", host.folder() / "master.m3u8"],
         capture_output=True,
@@ -183,6 +189,18 @@ async def test_it_plays_and_goes_on_where_it_was_killed(host: Host) -> None:
     assert seen.generation == "g1-0f3a9c21" and set(seen.playlists) == set(FOLDERS)
     assert seen.publisher is None  # a test pattern has nobody who could be away
     assert {one.problems for one in seen.playlists.values()} == {()}
+
+
+def begin_of(segment: Path) -> float:
+    """When the pictures of a segment begin, by its own clock."""
+    (init,) = segment.parent.glob("init*.mp4")
+    shown = subprocess.run(
+        ["ffprobe", "-v", "error", "-show_entries", "stream=start_time", "-of", "csv=p=0", "-"],
+        input=init.read_bytes() + segment.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    return float(shown.stdout)
 
 
 async def test_segments_stay_below_what_the_master_playlist_says(host: Host) -> None:
@@ -474,6 +492,11 @@ async def test_a_relay_has_all_renditions_and_goes_on_after_a_change_of_source(
         before = await edge.reaches(4)
         assert check(before) == []
         assert {name: edge.playlist(name) is not None for name in FOLDERS} == dict.fromkeys(FOLDERS, True)
+        os.kill(host.encoder(), signal.SIGKILL)  # the copy goes on when its source does
+        killed = edge.playlist() or before
+        await until(lambda: (edge.playlist() or before).last > killed.last + 3, "what comes after the kill")
+        assert (await edge.look()).services["relay-garden"].starts == 1
+        before = edge.playlist() or before
         other = dataclasses.replace(made, mark="b")
         await edge.put(relay.service(other), relay.contents(other, web))
         await until(lambda: (edge.playlist() or before).last > before.last + 2, "segments of the new source")

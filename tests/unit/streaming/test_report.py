@@ -143,6 +143,14 @@ def test_what_is_not_served_and_another_generation_do_not_count() -> None:
     assert seen.streams["garden"].playlists == {}
 
 
+def test_dates_of_a_relay_are_not_believed() -> None:
+    seen = one(
+        Reports("o"), at(), STREAM.replace("\tkeyed\tgarden-obs", "\trelay\t?"), playlist(text(live()))
+    )
+    (shown,) = seen.streams["garden"].playlists.values()
+    assert (shown.edge, shown.last, seen.streams["garden"].publisher) == (None, 105, None)
+
+
 def test_rates_are_taken_over_seconds() -> None:
     reports = Reports("o")
     for step in range(12):

@@ -13,7 +13,9 @@
 #           relay   copied from another endpoint, which may have nothing new without a fault here
 # WINDOW:   segments that stay behind the first one listed
 # START in COMMAND becomes the number of the first segment: by the clock, so that origins are near each other; of no
-# effect while there is a playlist to append to.
+# effect while there is a playlist to append to. OFFSET becomes the time at which pictures begin: where those before
+# ended, because what reads fragments as one file (a relay) never gets over a time that goes backwards. BACK becomes
+# how far back a copy begins: three segments at first, and then with the newest, so that nothing is shown twice.
 set -u
 files=$1 stream=$2 generation=$3 input=$4 segment=$5 window=$6 stale=$7 need=$8 renditions=$9
 shift 9
@@ -66,6 +68,18 @@ for playlist in $playlists; do
     rm -f "${playlist%/*}"/*.tmp
 done
 
+# ends_at FOLDER NUMBER AHEAD: when the pictures of a segment end, and a moment; AHEAD: segments that others have more.
+# Without ffprobe, by how long it ran.
+ends_at() {
+    began='' was=''
+    { read -r began was; } 2>/dev/null <"$folder/.clock"
+    cat "$1"/init*.mp4 "$1/s$2.m4s" 2>/dev/null |
+        ffprobe -v error -select_streams v:0 -show_entries packet=pts_time,duration_time -of csv=p=0 - 2>/dev/null |
+        awk -F, -v more="$3" -v segment="$segment" -v ran=$(($(date +%s) - ${began:-0})) -v was="${was:-0}" '
+            $1 + $2 > end { end = $1 + $2 }
+            END { printf "%.3f\n", (end ? end + 0.1 : was + ran + 1) + (more > 0 ? more * segment / 1000 : 0) }'
+}
+
 # Playlists that are whole and keep step are appended to: `keep FIRST`. Else numbers begin anew: `new AT-LEAST`.
 # shellcheck disable=SC2086
 verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
@@ -79,13 +93,17 @@ verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
             if (i == 1 || last > high) high = last
             if (i == 1 || last < low) low = last
             if (i == 1 || first[i] < least) least = first[i]
+            if (i == 1) lead = last
         }
-        if (n == wanted && !torn && high - low <= 1) printf "keep %.0f\n", least
+        if (n == wanted && !torn && high - low <= 1) printf "keep %.0f %.0f %.0f\n", least, lead, high - lead
         else printf "new %.0f\n", high + 1
     }' $whole)
+offset=10 back=-3
 case $verdict in
 "keep "*)
-    oldest=$((${verdict#keep } - window))
+    set_aside() { oldest=$(($2 - window)) lead=$3 ahead=$4; }
+    # shellcheck disable=SC2086
+    set_aside $verdict
     for playlist in $playlists; do
         for old in "${playlist%/*}"/s*.m4s; do # those of runs before, which this one does not know
             number=${old##*/s}
@@ -94,7 +112,8 @@ case $verdict in
             [ "$number" -ge "$oldest" ] || rm -f "$old"
         done
     done
-    start=0
+    start=0 back=-1
+    offset=$(ends_at "$folder/${renditions%%,*}" "$lead" "$ahead")
     ;;
 *)
     start=$(($(date +%s) * 1000 / segment))
@@ -111,6 +130,7 @@ lay() { # FILE FROM: written in one go, and only when it differs
     cmp -s "$1" "$2" || { cp "$2" "$1.new" && mv -f "$1.new" "$1"; } || give_up "the spool is full"
 }
 lay "$folder/master.m3u8" "$files/master.m3u8"
+printf '%s %s\n' "$(date +%s)" "${offset%.*}" >"$folder/.clock" || give_up "the spool is full"
 printf '%s\n' "$input" >"spool/$stream/input" || give_up "the spool is full"
 printf '%s\n' "$generation" >"spool/$stream/current.new" || give_up "the spool is full"
 mv -f "spool/$stream/current.new" "spool/$stream/current" || give_up "the spool cannot be written to"
@@ -216,6 +236,8 @@ quiet_already
 for argument; do
     shift
     [ "$argument" != START ] || argument=$start
+    [ "$argument" != OFFSET ] || argument=$offset
+    [ "$argument" != BACK ] || argument=$back
     case $argument in # which begins with a discontinuity where there is nothing to append to
     *+append_list) [ "$start" = 0 ] || argument=${argument%+append_list} ;;
     esac
