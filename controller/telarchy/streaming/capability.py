@@ -13,6 +13,8 @@ from telarchy.core.world import World
 from telarchy.errors import ActionFailed
 from telarchy.links.secrets import SecretResolver
 from telarchy.resources.mediaendpoint import MediaEndpoint
+from telarchy.resources.meta import Ref
+from telarchy.resources.stream import Stream
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
@@ -20,7 +22,7 @@ from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
 from telarchy.streaming.observe import Observer
 from telarchy.streaming.plan import Thought, think
-from telarchy.streaming.playbacksecrets import PlaybackSecrets
+from telarchy.streaming.playbacksecrets import KEPT, PlaybackSecrets
 from telarchy.streaming.remembering import Memory, Remembered
 from telarchy.streaming.snapshots import SnapshotBook
 
@@ -48,10 +50,12 @@ class Streaming(Capability):
         self._clock = clock
         self._world = World(complete=False)
         self._thought: Thought | None = None
-        playback = PlaybackSecrets(secrets, memory, read_only=read_only)
-        self._marks = SecretMarks(secrets, playback, memory)
+        self._memory = memory
+        self._tidied: object = None  # the declaration after which nothing was left to forget
+        self._playback = PlaybackSecrets(secrets, memory, read_only=read_only)
+        self._marks = SecretMarks(secrets, self._playback, memory)
         self._remembered = Remembered.recalled(memory)
-        self._bench = Bench(links, secrets, playback, self._remembered)
+        self._bench = Bench(links, secrets, self._playback, self._remembered)
         self._external = ExternalWatch()
         self.observer = Observer(links, clock, SnapshotBook(memory, namespace), self._external.poll)
 
@@ -109,7 +113,21 @@ class Streaming(Capability):
         active = {name: done.active(name) for name in done.terms.streams}
         self.observer.expect(active)
         self._external.expect(active)
+        self._forget_secrets(done.terms.world, plan)
         return False
+
+    def _forget_secrets(self, world: World, plan: Plan) -> None:
+        """Of a stream that was deleted, and of which nothing is left: what it signed ends with it."""
+        if not world.complete or plan.lingering or self._tidied is world.resources:
+            return
+        self._tidied = world.resources
+        prefix = f"{KEPT}/{world.namespace}/"
+        for key in self._memory.under(prefix):
+            name = key.removeprefix(prefix)
+            ref = Ref(Stream.__name__, world.namespace, name)
+            kept = ref in world.resources or ref in world.stalled or name in self._remembered.orphans
+            if not kept:
+                self._playback.forget(world.namespace, name)
 
     # --- do --------------------------------------------------------------------------------------------------
 

@@ -71,6 +71,7 @@ class Watching:
     watched:  what its host is asked to look at; another one begins the look anew
     seen:     the last report
     firm, soft: faces as the loop was last told
+    said:     when an external endpoint last sent word of itself, and its face then
     starts:   of each service: (when, how often) as it went up
     """
 
@@ -82,6 +83,8 @@ class Watching:
     firm: faces.Face = ()
     soft: faces.Face = ()
     unknown: bool = True
+    said: float = 0.0
+    said_face: faces.Face = ()
     starts: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
     restart: asyncio.Event = field(default_factory=asyncio.Event)
@@ -163,18 +166,19 @@ class Observer:
     async def watch(self, wake: Callable[[], None]) -> None:
         """Go on until cancelled; `wake` is called when evidence is not what it was."""
         self._wake = wake
-        ticking = asyncio.create_task(self._tick())
         try:
-            while True:
-                self._changed.clear()
-                for one in self._watching.values():
-                    if one.task is None:
-                        one.task = asyncio.create_task(self._follow(one))
-                await self._changed.wait()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._tick())
+                while True:
+                    self._changed.clear()
+                    for one in self._watching.values():
+                        if one.task is None:
+                            one.task = group.create_task(self._follow(one))
+                    await self._changed.wait()
         finally:
             self._wake = lambda: None
-            ticking.cancel()
-            await self.close()
+            for one in self._watching.values():
+                one.task = None
 
     async def close(self) -> None:
         """Stop looking."""
@@ -296,6 +300,7 @@ class Observer:
             await asyncio.sleep(TICK_SECONDS)
             now, news = self._clock.now(), False
             for one in self._watching.values():
+                news = self._said(one, now) or news
                 if one.unknown or one.seen is None:
                     continue
                 external = one.endpoint.spec.external
@@ -307,6 +312,17 @@ class Observer:
             if news:
                 self._soft_told, self._soft_news = now, False
                 self._wake()
+
+    def _said(self, one: Watching, now: float) -> bool:
+        """Whether an external endpoint sent word of itself since the last look, that a plan may care about."""
+        if not one.endpoint.spec.is_external:
+            return False
+        told = self._snapshots.latest(one.endpoint.name)
+        if told is None or told.reported == one.said:
+            return False
+        face = (faces.firm(told, now, one.steps, 0), faces.soft(told))
+        one.said, before, one.said_face = told.reported, one.said_face, face
+        return before != face
 
 
 def _base(endpoint: MediaEndpoint) -> str:

@@ -1,0 +1,105 @@
+"""The whole room on this machine: a controller, a real encoder, a real server; nothing is left at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from telarchy.resources.meta import Ref
+from telarchy.runtime.standalone import Running, RunOptions, controller
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None or shutil.which("nginx") is None, reason="needs ffmpeg and nginx"
+)
+
+HEAD = "apiVersion: telarchy.dev/v1alpha1\n"
+HOST = HEAD + "kind: Host\nmetadata: {name: here}\nspec: {class: Server, connection: {local: {}}}\n"
+STREAM = (
+    HEAD
+    + """kind: Stream
+metadata: {name: garden}
+spec:
+  ingest: {test: {}}
+  segment: {duration: 1s}
+  renditions: [{name: small, height: 120, videoBitrate: 100k}]
+  encoder: {preset: ultrafast}
+"""
+)
+
+
+def free_port() -> int:
+    """One whose health port is free too."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            number = int(one.getsockname()[1])
+            other_number = number + 10000 if number + 10000 <= 65535 else number - 10000
+            try:
+                other.bind(("127.0.0.1", other_number))
+            except OSError:
+                continue
+            return number
+
+
+def origin(spool: Path, port: int) -> str:
+    return (
+        HEAD
+        + "kind: MediaEndpoint\nmetadata: {name: origin}\nspec:\n  role: Origin\n  hostRef: here\n  server: Nginx\n"
+        + f"  listen: {{http: {port}, address: 127.0.0.1}}\n  spool: {{path: {spool}}}\n"
+    )
+
+
+def status(running: Running, kind: str, name: str) -> dict[str, object]:
+    return dict(running.engine.status(Ref(kind, "default", name)) or {})
+
+
+async def until(true: Callable[[], bool], tasks: list[asyncio.Task[None]], seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            for task in tasks:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(0.1)
+
+
+async def test_a_private_stream_plays_and_leaves_nothing(tmp_path: Path) -> None:
+    fleet, spool, port = tmp_path / "fleet", tmp_path / "spool", free_port()
+    fleet.mkdir()
+    (fleet / "host.yaml").write_text(HOST)
+    (fleet / "stream.yaml").write_text(STREAM)
+    (fleet / "origin.yaml").write_text(origin(spool, port))
+    base = spool / "telarchy-default-origin"
+    async with controller(RunOptions(state=tmp_path / "state", source=str(fleet))) as running:
+        engine = running.engine
+        tasks = [
+            asyncio.create_task(engine.follow_source()),
+            asyncio.create_task(engine.reconciler.run()),
+        ]
+        try:
+            await until(lambda: status(running, "Stream", "garden").get("phase") == "Live", tasks)
+            path = str(status(running, "Stream", "garden")["playbackPath"])
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}{path}", timeout=5)
+            assert refused.value.code == 403
+            text = (base / "services/http/files/nginx.conf").read_text()
+            kept = running.store.memory.under("streaming/playback/")
+            assert len(kept) == 1 and str(next(iter(kept.values()))) not in text
+            (fleet / "stream.yaml").unlink()
+            await until(lambda: not (base / "spool/garden").exists(), tasks)
+            assert not (base / "services/ladder-garden").exists()
+            await until(lambda: not running.store.memory.under("streaming/playback/"), tasks)
+        finally:
+            (fleet / "stream.yaml").unlink(missing_ok=True)
+            (fleet / "origin.yaml").unlink()
+            await until(lambda: not base.exists(), tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    assert not list(spool.iterdir())
