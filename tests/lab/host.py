@@ -20,6 +20,7 @@ from tests.lab.volume import FILLING, Volume
 from tests.lab.wire import Wire
 
 _QUIET = """
+rm -rf /home/media/.config/systemd /root/.config/systemd
 systemctl kill --signal=KILL user-1000.slice user-0.slice 2>/dev/null
 systemctl reset-failed user@1000.service user-runtime-dir@1000.service
 systemctl restart user@1000.service
