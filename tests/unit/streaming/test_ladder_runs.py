@@ -312,6 +312,24 @@ async def test_torn_playlists_are_begun_anew_further_on(host: Host) -> None:
     assert min(lasts) > before.last
 
 
+async def test_what_stood_still_for_long_begins_anew_by_the_clock_and_its_times_go_on(host: Host) -> None:
+    await host.encode(ladder(Pattern()))
+    before = await host.reaches(3)
+    await services.stop(host.link, str(host.base), "ladder-garden")
+    stood = host.playlist()
+    assert stood is not None
+    ended = begin_of(host.folder() / "270p" / stood.segments[-1].uri)
+    long_ago = time.time() - 600
+    for folder in FOLDERS:  # as after ten minutes without power
+        os.utime(host.folder() / folder / "index.m3u8", (long_ago, long_ago))
+    await host.encode(ladder(Pattern()))
+    await until(lambda: (now := host.playlist()) is not None and now.first > stood.last, "new playlists")
+    after = host.playlist()
+    assert after is not None and after.first > before.last
+    assert abs(after.first - time.time()) < PATIENCE  # where another origin is, too
+    assert begin_of(host.folder() / "270p" / after.segments[0].uri) > ended
+
+
 async def test_a_file_of_the_library_is_played_again_and_again(host: Host, tmp_path: Path) -> None:
     film = made_film(tmp_path / "it's: a film.mkv", "3")
     await host.encode(ladder(File(str(film))))

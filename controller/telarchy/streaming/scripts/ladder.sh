@@ -98,12 +98,22 @@ verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
         if (n == wanted && !torn && high - low <= 1) printf "keep %.0f %.0f %.0f\n", least, lead, high - lead
         else printf "new %.0f\n", high + 1
     }' $whole)
+# One that has stood still for longer than its window has lost everybody: players ran dry, and edges went to where the
+# numbers went on with the clock. To go on where it stopped would keep it behind them for good; its times go on.
 offset=10 back=-3
 case $verdict in
 "keep "*)
     set_aside() { oldest=$(($2 - window)) lead=$3 ahead=$4; }
     # shellcheck disable=SC2086
     set_aside $verdict
+    # shellcheck disable=SC2086
+    last=$(written $whole | sort -n | tail -n 1)
+    offset=$(ends_at "$folder/${renditions%%,*}" "$lead" "$ahead")
+    [ "$((($(date +%s) - ${last:-0}) * 1000))" -le "$((window * segment))" ] || verdict="new $((lead + ahead + 1))"
+    ;;
+esac
+case $verdict in
+"keep "*)
     for playlist in $playlists; do
         for old in "${playlist%/*}"/s*.m4s; do # those of runs before, which this one does not know
             number=${old##*/s}
@@ -113,7 +123,6 @@ case $verdict in
         done
     done
     start=0 back=-1
-    offset=$(ends_at "$folder/${renditions%%,*}" "$lead" "$ahead")
     ;;
 *)
     start=$(($(date +%s) * 1000 / segment))
