@@ -20,7 +20,7 @@ from telarchy.resources.streamkey import StreamKey
 from telarchy.streaming import figures, layout
 from telarchy.streaming.deliberation import Deliberation
 from telarchy.streaming.evidence import Generation, KeyUse
-from telarchy.streaming.findings import maker_of, stream_on
+from telarchy.streaming.findings import maker_of, stream_on, viewers_of
 from telarchy.streaming.health import PLAYABLE, StreamState
 from telarchy.streaming.ingest import publish_url
 from telarchy.streaming.terms import Place
@@ -132,7 +132,7 @@ def _served(done: Deliberation, place: Place, stream: Stream, now: float) -> dic
         "name": place.name,
         "role": place.endpoint.spec.role,
         "state": str(found.state),
-        "viewers": seen.viewers if seen is not None and not place.unknown else 0,
+        "viewers": viewers_of(done.terms, done.found, place, stream),
     }
     limits = place.limits(stream)
     if seen is not None and seen.age is not None and found.state is not StreamState.UNKNOWN:
