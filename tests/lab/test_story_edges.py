@@ -1,0 +1,221 @@
+"""Edges on real machines: a chain of them, tokens, power lost and links cut, with a controller and without."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.lab.fleet import MakeFleet
+from tests.lab.host import LabHost
+from tests.lab.lab import Lab
+from tests.lab.story import Story
+from tests.lab.streams import Streams, Viewer, answered, fetch, numbers, plays_at, plays_past, running
+from tests.lab.tree import MEDIA_PACKAGES
+
+
+@pytest.fixture
+def streams(tmp_path: Path, lab: Lab, fleet: MakeFleet) -> Iterator[Streams]:
+    story = Story(tmp_path, lab, fleet("black", "seedbox", "vps", packages=MEDIA_PACKAGES))
+    yield Streams(story)
+    story.stop()
+
+
+def two_origins(streams: Streams) -> None:
+    """On black and seedbox; vps has a Cache of both on 8080 and a Relay on 8081."""
+    streams.stream()
+    streams.origin("first", "black", publicURL=streams.url("black"))
+    streams.origin("second", "seedbox", publicURL=streams.url("seedbox"))
+    streams.edge("cache", "vps", "first", "second")
+    streams.edge("relay", "vps", "first", "second", mode="Relay", listen={"http": 8081})
+
+
+def settled(streams: Streams, *edges: str, source: str = "first") -> None:
+    """Wait until edges play from a source."""
+    for edge in edges:
+        streams.story.until(
+            lambda edge=edge: streams.endpoint(edge, "state", "source") == ("Healthy", source), 90, edge
+        )
+
+
+def told(text: str) -> None:
+    """For whoever runs with -s: what was measured."""
+    print(f"\n    {text}")
+
+
+def test_a_private_stream_plays_through_a_chain_of_edges_by_its_token(streams: Streams) -> None:
+    story = streams.story
+    streams.stream(visibility="Private")
+    streams.origin("origin", "black", publicURL=streams.url("black"))
+    streams.edge("near", "vps", "origin", publicURL=streams.url("vps"))
+    streams.edge("far", "seedbox", "near", publicURL=streams.url("seedbox"))
+    streams.edge(
+        "copy", "seedbox", "near", mode="Relay", listen={"http": 8081}, publicURL=streams.url("seedbox", 8081)
+    )
+    story.start()
+    for name in ("origin", "near", "far", "copy"):
+        story.until(lambda name=name: streams.endpoint(name, "state") == ("Healthy",), 90, name)
+
+    urls = {}
+    for name in ("origin", "near", "far", "copy"):
+        urls[name] = story.telarchy(
+            "playback-url", "garden", "--for", "2h", "--endpoint", name
+        ).stdout.strip()
+        below = urls[name].removesuffix("/master.m3u8")
+        assert plays_at(below) > 0, name
+        path = re.sub(r"/p/[^/]+/[^/]+", "", urls[name])
+        assert answered(path) in (403, 404), "without a token"
+        wrong = re.sub(r"/p/.{43}", "/p/" + "A" * 43, urls[name])
+        assert answered(wrong) == 403, "with one that nobody signed"
+        later = re.sub(r"/(\d{10})/live", lambda at: f"/{int(at[1]) + 1}/live", urls[name])
+        assert answered(later) == 403, "with one made to last longer"
+        other = urls[name].replace("/garden/", "/other/")
+        assert answered(other) in (403, 404), "for another stream"
+    playlists = {name: url.replace("master.m3u8", "240p/index.m3u8") for name, url in urls.items()}
+    assert len({numbers(fetch(url))[0] // 10 for url in playlists.values()}) <= 2, "the same numbers"
+
+    short = story.telarchy("playback-url", "garden", "--for", "2s", "--endpoint", "far").stdout.strip()
+    expires = int(re.findall(r"/(\d{10})/", short)[0])
+    story.until(lambda: time.time() > expires + 1, 10)
+    assert answered(short) == 410, "expired"
+    assert answered(short.replace("master.m3u8", "240p/index.m3u8")) == 200, "whoever watches is not cut"
+
+    time.sleep(1.5)  # logs are written once a second
+    signatures = {re.findall(r"/p/(.{43})/", url)[0] for url in [*urls.values(), short]}
+    for host in story.hosts.values():
+        for signature in signatures:
+            told_on = holding(host, signature)
+            assert not told_on, f"a viewer's token lies on {host.name}: {told_on}"
+        assert not host.run(
+            "grep -rlE '/p/[A-Za-z0-9_-]{43}/' /home/media/.local/state/telarchy/streaming/*/log"
+            " /home/media/.local/state/telarchy/streaming/*/services/*/log* 2>/dev/null",
+            check=False,
+        ).stdout
+    assert not any(one in story.log + story.events() for one in signatures)
+
+
+def holding(host: LabHost, text: str) -> str:
+    """Files on a host that hold a text, and its journal if that does."""
+    found = host.run(
+        ["grep", "-rlF", "--exclude-dir=spool", "--exclude-dir=cache", text]
+        + ["/home/media", "/var/log", "/tmp", "/root"],
+        check=False,
+    ).stdout.decode()
+    # what segments were fetched by is not in what the cache keeps of them, either
+    found += host.run(
+        ["grep", "-rlF", text, "/home/media/.local/state/telarchy"], check=False
+    ).stdout.decode()
+    journal = host.run(["journalctl", "--no-pager", "-q"], check=False).stdout.decode(errors="replace")
+    return found + ("the journal" if text in journal else "")
+
+
+def test_edges_leave_an_origin_that_lost_its_power_and_return_calmly(streams: Streams) -> None:
+    story = streams.story
+    black, vps = story.hosts["black"], story.hosts["vps"]
+    two_origins(streams)
+    story.start()
+    settled(streams, "cache", "relay")
+    before = story.events().count("SwitchedSource")
+    with (
+        Viewer(streams.below(vps)) as cached,
+        Viewer(streams.below(vps, port=8081)) as relayed,
+    ):
+        story.until(lambda: cached.last and relayed.last, 20)
+        gone = time.monotonic()
+        black.power_cut()
+        for name, viewer in (("Cache", cached), ("Relay", relayed)):
+            story.until(lambda viewer=viewer: viewer.news_after(gone + 2) >= 2, 60, f"{name} goes on")
+            told(f"{name}: {viewer.longest_wait(gone):.1f} s without a new segment")
+        settled(streams, "cache", "relay", source="second")
+        told(f"both moved {time.monotonic() - gone:.1f} s after the power went")
+        assert streams.endpoint("first", "state") == ("Unknown",)
+        assert story.events().count("SwitchedSource") == before + 2
+        stayed = time.monotonic()
+        black.start()
+        black.wait_ssh()
+        story.until(lambda: streams.endpoint("first", "state") == ("Healthy",), 90, "the first origin")
+        well = time.monotonic()
+        settled(streams, "cache", "relay")
+        told(f"back {time.monotonic() - well:.1f} s after the first origin was well again")
+        assert time.monotonic() - well > 6, "not before it was well for a while"
+        back = time.monotonic()
+        for name, viewer in (("Cache", cached), ("Relay", relayed)):
+            story.until(lambda viewer=viewer: viewer.news_after(back) >= 3, 40, f"{name} after the return")
+            told(f"{name}: {viewer.longest_wait(stayed):.1f} s without a new segment on the way back")
+            told(f"{name}: numbers went back {viewer.backwards} times, errors {viewer.errors[:3]}")
+    assert story.events().count("SwitchedSource") == before + 4, story.events()
+
+
+def test_edges_do_without_a_controller_and_a_new_one_restarts_nothing(streams: Streams, lab: Lab) -> None:
+    story = streams.story
+    black, vps = story.hosts["black"], story.hosts["vps"]
+    two_origins(streams)
+    story.start()
+    settled(streams, "cache", "relay")
+    before = story.events().count("SwitchedSource")
+    below = streams.below(vps)
+    with Viewer(below) as cached, Viewer(streams.below(vps, port=8081)) as relayed:
+        story.until(lambda: cached.last and relayed.last, 20)
+
+        # The link between edge and origin is cut; the controller sees both, and both are well.
+        cut = time.monotonic()
+        lab.cut(vps, black)
+        settled(streams, "cache", "relay", source="second")
+        told(f"link cut: both moved after {time.monotonic() - cut:.1f} s")
+        for name, viewer in (("Cache", cached), ("Relay", relayed)):
+            story.until(lambda viewer=viewer: viewer.news_after(cut + 6) >= 2, 40, f"{name} goes on")
+            told(f"link cut, {name}: {viewer.longest_wait(cut):.1f} s without a new segment")
+        assert streams.endpoint("first", "state") == ("Healthy",)
+        lab.heal(vps, black)
+        settled(streams, "cache", "relay")
+        told(f"link cut: switched {story.events().count('SwitchedSource') - before} times in all")
+
+        # The controller dies; viewers go on. The origin dies too; the edge knows where else to ask.
+        processes = {
+            (host.name, name): running(host, name)
+            for host in story.hosts.values()
+            for name in ("ffmpeg", "nginx")
+        }
+        starts = {name: streams.starts(name) for name in ("first", "second", "cache", "relay")}
+        story.kill()
+        killed = time.monotonic()
+        wait(lambda: cached.news_after(killed) >= 3 and relayed.news_after(killed) >= 3, 30)
+        assert cached.longest_wait(killed) < 6 and relayed.longest_wait(killed) < 6
+        story.start()
+        settled(streams, "cache", "relay")
+        time.sleep(3)  # in which it would do what it believes necessary
+        assert processes == {(host, name): running(story.hosts[host], name) for host, name in processes}
+        assert starts == {name: streams.starts(name) for name in starts}
+        story.kill()
+        gone = time.monotonic()
+        black.power_cut()
+        wait(lambda: cached.news_after(gone + 2) >= 3, 40)
+        told(f"without a controller, Cache: {cached.longest_wait(gone):.1f} s without a new segment")
+
+        # Power returns, and still nobody looks: services come back by themselves.
+        black.start()
+        black.wait_ssh()
+        up = time.monotonic()
+        generation = below.rsplit("/", 1)[1]
+        origin = f"http://{black.address}:8080/live/garden/{generation}"
+        wait(lambda: plays_past(origin, 0), 60)
+        told(f"the origin played {time.monotonic() - up:.1f} s after its host was up, without a controller")
+        again = time.monotonic()
+        wait(lambda: relayed.news_after(again) >= 3, 60)
+        told(f"without a controller, Relay: {relayed.longest_wait(gone):.1f} s without a new segment")
+        assert cached.backwards <= 1, "the picture may jump where two origins differ; once"
+
+    story.start()
+    settled(streams, "cache", "relay")
+    story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 40)
+    assert streams.status("stream/garden")["generation"] == generation
+
+
+def wait(true: Callable[[], object], seconds: float) -> None:
+    """As `Story.until`, while no controller runs."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"it did not come to hold in {seconds} s"
+        time.sleep(0.1)
