@@ -14,7 +14,7 @@ from collections.abc import Callable
 from bench import annex, floor_check
 from bench.figures import Row, Skipped, table
 
-NAMES = ("edge", "floor-check", "replan-one", "git-annex", "idle", "save-to-action", "copy", "watch-200")
+NAMES = ("floor-check", "replan-one", "git-annex", "idle", "save-to-action", "copy", "watch-200", "edge")
 
 
 class Benchmarks:

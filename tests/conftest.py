@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SLOW = ("operator", "lab")  # folders whose tests take minutes, in this order
+SLOW = ("browser", "operator", "lab")  # folders whose tests take minutes, in this order
 FOREIGN = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "XDG_STATE_HOME")  # git sets these for its hooks
 
 
