@@ -77,7 +77,7 @@ ends_at() {
         ffprobe -v error -select_streams v:0 -show_entries packet=pts_time,duration_time -of csv=p=0 - 2>/dev/null |
         awk -F, -v more="$3" -v segment="$segment" -v ran=$(($(date +%s) - ${began:-0})) -v was="${was:-0}" '
             $1 + $2 > end { end = $1 + $2 }
-            END { printf "%.3f\n", (end ? end + 0.1 : was + ran + 1) + (more > 0 ? more * segment / 1000 : 0) }'
+            END { printf "%.3f\n", (end ? end + 0.1 : was + ran + 10) + (more > 0 ? more * segment / 1000 : 0) }'
 }
 
 # Playlists that are whole and keep step are appended to: `keep FIRST`. Else numbers begin anew: `new AT-LEAST`.
@@ -98,6 +98,7 @@ verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
         if (n == wanted && !torn && high - low <= 1) printf "keep %.0f %.0f %.0f\n", least, lead, high - lead
         else printf "new %.0f\n", high + 1
     }' $whole)
+still=''
 # One that has stood still for longer than its window has lost everybody: players ran dry, and edges went to where the
 # numbers went on with the clock. To go on where it stopped would keep it behind them for good; its times go on.
 offset=10 back=-3
@@ -109,7 +110,9 @@ case $verdict in
     # shellcheck disable=SC2086
     last=$(written $whole | sort -n | tail -n 1)
     offset=$(ends_at "$folder/${renditions%%,*}" "$lead" "$ahead")
-    [ "$((($(date +%s) - ${last:-0}) * 1000))" -le "$((window * segment))" ] || verdict="new $((lead + ahead + 1))"
+    if [ "$((($(date +%s) - ${last:-0}) * 1000))" -gt "$((window * segment))" ]; then
+        verdict="new $((lead + ahead + 1))" still=yes
+    fi
     ;;
 esac
 case $verdict in
@@ -129,9 +132,13 @@ case $verdict in
     case $verdict in
     "new "[0-9]*) [ "${verdict#new }" -le "$start" ] || start=${verdict#new } ;;
     esac
+    # Whoever waits keeps what was there until the first new segment is; only what says nothing goes at once.
     for playlist in $playlists; do
-        rm -f "$playlist" "${playlist%/*}"/s*.m4s "${playlist%/*}"/init*.mp4
+        if [ ! -s "$playlist" ] || [ -z "$still" ]; then
+            rm -f "$playlist" "${playlist%/*}"/s*.m4s "${playlist%/*}"/init*.mp4
+        fi
     done
+    if [ -z "$still" ] && [ -s "$folder/.clock" ]; then offset=$(ends_at "" "" 0); fi
     ;;
 esac
 
