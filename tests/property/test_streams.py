@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from telarchy.streaming.choice import FORGIVEN_SEGMENTS, SourceView, Terms, choose, reaches, without_loops
+from telarchy.streaming.choice import (
+    FORGIVEN_SEGMENTS,
+    MOST_PATIENCE,
+    SourceView,
+    Terms,
+    choose,
+    reaches,
+    without_loops,
+)
 from telarchy.streaming.evidence import Choice, Generation
 from telarchy.streaming.health import PLAYABLE, StreamState
 from telarchy.streaming.lifecycle import advance, ages, expired, identity, sequence_of
@@ -105,7 +113,7 @@ class Edge(RuleBasedStateMachine):
         """Nothing changes for as long as anything may take: then it is the best."""
         for name, one in self.sources.items():
             self.sources[name] = replace(one, last=105)
-        for _ in range(4):
+        for _ in range(4 + int(MOST_PATIENCE)):
             self.now += max(self.terms.clear_after, self.terms.min_switch_interval) + 1
             self.think()
         playing = [one for one in self.sources.values() if one.plays]

@@ -4,12 +4,15 @@ Away from a source that plays nothing at once; back to a better one only when it
 never more often than the edge's owner allows. Never to a source that is behind what viewers have already got: a
 player that sees numbers go back stops. An encoder that was restarted is behind for good by what it missed, though; so
 on the calm way back, and there only, as much is forgiven as players hold in stock.
+
+Whether an edge can fetch from a source is known only while it does. One that reports itself well and gave the edge
+nothing is tried again later each time, so that a cut line between the two does not move viewers to and fro.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telarchy.streaming.evidence import Choice
 from telarchy.streaming.health import PLAYABLE, StreamState
@@ -17,6 +20,8 @@ from telarchy.streaming.health import PLAYABLE, StreamState
 FAILURES = 2  # answers of a source that failed, before it is left
 CATCHING_UP_SECONDS = 1.0
 FORGIVEN_SEGMENTS = 2  # players hold three in stock
+LASTED_SECONDS = 60.0  # that a source was fetched from besides the clear time, for it to count as reached
+MOST_PATIENCE = 16.0  # clear times
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def choose(
     if before is None or current is None:
         return _first(able, sources, at, now)
     if not current.plays:
-        return _leave(before, current, able, at, now)
+        return _leave(before, current, able, at, terms, now)
     return _maybe_better(before, current, able, at, terms, now)
 
 
@@ -96,16 +101,32 @@ def _first(able: Sequence[SourceView], sources: Sequence[SourceView], at: int | 
 
 
 def _leave(
-    before: Choice, current: SourceView, able: Sequence[SourceView], at: int | None, now: float
+    before: Choice, current: SourceView, able: Sequence[SourceView], at: int | None, terms: Terms, now: float
 ) -> Chosen:
+    unreached, failures = _tried(before, current, terms, now)
     fit = [one for one in able if _not_behind(one, at)]
     if fit:
-        return Chosen(Choice(fit[0].name, now))
-    stays = Choice(before.source, before.since)
+        return Chosen(Choice(fit[0].name, now, unreached=unreached, failures=failures))
+    stays = replace(before, better="", better_since=None)
     if able:
         why = f"{able[0].name} is behind what viewers already got"
         return Chosen(stays, why, now + CATCHING_UP_SECONDS)
     return Chosen(stays, f"{current.name} plays nothing, and no other source does")
+
+
+def _tried(before: Choice, left: SourceView, terms: Terms, now: float) -> tuple[str, int]:
+    """What is remembered of a source that is left: whether it failed this edge, and how often without a break."""
+    again = before.unreached == left.name
+    lasted = now - before.since >= terms.clear_after + LASTED_SECONDS
+    if left.failing:
+        return left.name, before.failures + 1 if again and not lasted else 1
+    return ("", 0) if again and lasted else (before.unreached, before.failures)
+
+
+def patience(before: Choice, source: str, terms: Terms) -> float:
+    """Seconds for which a better source must have been in order: more each time that it gave the edge nothing."""
+    tries = before.failures - 1 if before.unreached == source else 0
+    return float(terms.clear_after * min(MOST_PATIENCE, 2.0 ** max(0, min(tries, 8))))
 
 
 def _maybe_better(
@@ -118,17 +139,17 @@ def _maybe_better(
 ) -> Chosen:
     better = [one for one in able if _is_better(one, current)]
     if not better:
-        return Chosen(Choice(before.source, before.since))
+        return Chosen(replace(before, better="", better_since=None))
     best = better[0]
     since = before.better_since if before.better == best.name else None
     since = now if since is None else since
-    waiting = Choice(before.source, before.since, best.name, since)
-    ripe = max(since + terms.clear_after, before.since + terms.min_switch_interval)
+    waiting = replace(before, better=best.name, better_since=since)
+    ripe = max(since + patience(before, best.name, terms), before.since + terms.min_switch_interval)
     if now < ripe:
         return Chosen(waiting, f"{best.name} is better, and is taken when it has stayed so", ripe)
     if not _not_behind(best, None if at is None else at - FORGIVEN_SEGMENTS):
         return Chosen(waiting, f"{best.name} is behind what viewers already got", now + CATCHING_UP_SECONDS)
-    return Chosen(Choice(best.name, now))
+    return Chosen(Choice(best.name, now, unreached=before.unreached, failures=before.failures))
 
 
 def _is_better(other: SourceView, current: SourceView) -> bool:

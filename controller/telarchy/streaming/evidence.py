@@ -136,12 +136,17 @@ class Generation:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which source an edge takes: since when, and since when a better one has been healthy without a break."""
+    """Which source an edge takes: since when, and since when a better one has been healthy without a break.
+
+    unreached, failures: the source that the edge itself got nothing from, and how often in a row it tried in vain
+    """
 
     source: str
     since: float
     better: str = ""
     better_since: float | None = None
+    unreached: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True)

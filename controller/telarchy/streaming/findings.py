@@ -176,7 +176,9 @@ def _views(
         failing = False
         if before is not None and before.source == other.name:
             own = findings[place.name, stream.name].state
-            failing = _failing(place, stream, before, terms.seen.interval)
+            failing = _failing(place, stream, before, terms.seen.interval) or (
+                state in PLAYABLE and _starves(place, stream, own, before)
+            )
             away = other.state in (HostState.SUSPECT, HostState.DOWN)
             if state is StreamState.UNKNOWN and own in PLAYABLE and not (failing or away):
                 state = StreamState.DEGRADED  # we cannot see it, but the edge is served by it
@@ -211,6 +213,13 @@ def viewers_of(terms: Terms, found: Found, place: Place, stream: Stream) -> int:
         if choice is not None and choice.source == place.name and maker is not None:
             relays += maker.state is ServiceState.RUNNING
     return max(0, seen.viewers - relays)
+
+
+def _starves(place: Place, stream: Stream, own: StreamState, before: Choice) -> bool:
+    """A relay that has had its time, and makes nothing of a source that plays."""
+    if not place.relay or place.unknown or place.seen is None or own is not StreamState.STALE:
+        return False
+    return place.seen.reported - before.since > place.limits(stream).grace
 
 
 def newest(seen: StreamSeen | None, generation: str) -> int | None:

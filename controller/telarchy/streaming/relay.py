@@ -26,6 +26,7 @@ from telarchy.streaming.master import Picture, bandwidth, master_playlist
 from telarchy.streaming.scripts import text
 
 SOURCE_FILE = "source.m3u8"
+STOP_SECONDS = 2  # it hangs on the source that it is to leave, and what it has written is whole at any time
 _PROTOCOLS = "file,http,https,tcp,tls,crypto"
 _ADDRESS = ("http://", "https://")
 
@@ -88,6 +89,7 @@ def service(relay: Relay, *, program: str = "ffmpeg") -> Service:
         secret_files={SOURCE_FILE: relay.mark},
         progress=layout.progress_file(relay.stream),
         back_off=WAITS_SHORTLY,
+        stop_seconds=STOP_SECONDS,
     )
 
 
