@@ -15,6 +15,7 @@ from telarchy.links.secrets import SecretResolver
 from telarchy.resources.mediaendpoint import MediaEndpoint
 from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
+from telarchy.streaming import tokens
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
@@ -26,6 +27,7 @@ from telarchy.streaming.playbacksecrets import KEPT, PlaybackSecrets
 from telarchy.streaming.remembering import Memory, Remembered
 from telarchy.streaming.snapshots import SnapshotBook
 
+TOKEN_SECONDS = 300  # of those with which we look at external endpoints
 SECRETS_SECONDS = 10.0  # between two looks at the secrets
 
 
@@ -56,7 +58,7 @@ class Streaming(Capability):
         self._marks = SecretMarks(secrets, self._playback, memory)
         self._remembered = Remembered.recalled(memory)
         self._bench = Bench(links, secrets, self._playback, self._remembered)
-        self._external = ExternalWatch()
+        self._external = ExternalWatch(lambda stream, now: _prefix(self._playback, stream, now))
         self.observer = Observer(links, clock, SnapshotBook(memory, namespace), self._external.poll)
 
     # --- look ------------------------------------------------------------------------------------------------
@@ -142,3 +144,11 @@ class Streaming(Capability):
         """See Capability. What runs on hosts goes on, and links belong to whoever made them."""
         await self.observer.close()
         await self._external.close()
+
+
+def _prefix(playback: PlaybackSecrets, stream: Stream, now: float) -> str:
+    """The token with which we ask for a stream ourselves. Raises TelarchyError without its secret."""
+    if stream.spec.visibility != "Private":
+        return ""
+    secret = playback.of(stream)[0].reveal().decode("utf-8", "surrogateescape")
+    return tokens.sign(secret, stream.name, int(now) + TOKEN_SECONDS)

@@ -8,7 +8,7 @@ the host that the manifest names.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -52,9 +52,13 @@ class _Key(NamedTuple):
 
 
 class ExternalWatch:
-    """Polls external endpoints, and remembers their playlists from one look to the next."""
+    """Polls external endpoints, and remembers their playlists from one look to the next.
 
-    def __init__(self) -> None:
+    prefix:  the token with which a stream is asked for, as it stands in front of a path; "" for one that needs none
+    """
+
+    def __init__(self, prefix: Callable[[Stream, float], str] = lambda stream, now: "") -> None:
+        self._prefix = prefix
         self._active: Mapping[str, str] = {}
         self._kept: dict[_Key, _Kept] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -106,7 +110,11 @@ class ExternalWatch:
             return StreamSeen(stream=stream.name)  # it does not run, so nothing needs to be there
         playlists: dict[str, PlaylistSeen] = {}
         trouble = ""
-        for rendition, url in addresses(endpoint, stream, generation):
+        try:
+            wanted = addresses(endpoint, stream, generation, self._prefix(stream, now))
+        except TelarchyError:
+            return "the secret that opens it is not there"
+        for rendition, url in wanted:
             try:
                 for found, playlist in await self._renditions(rendition, url):
                     key = _Key(endpoint.name, stream.name, generation, found)
@@ -187,14 +195,16 @@ class ExternalWatch:
         raise _Unreachable(f"{_place(url)} sends on too often")
 
 
-def addresses(endpoint: MediaEndpoint, stream: Stream, generation: str) -> list[tuple[str, str]]:
+def addresses(
+    endpoint: MediaEndpoint, stream: Stream, generation: str, prefix: str = ""
+) -> list[tuple[str, str]]:
     """Renditions and where they are fetched from. One address may be of a master playlist."""
     spec = endpoint.spec
     template = spec.external.playlist_url if spec.external is not None else None
     if template is None:
         if spec.public_url is None:
             return []
-        return [("", f"{spec.public_url}{live_path(stream.name, generation, MASTER)}")]
+        return [("", f"{spec.public_url}{prefix}{live_path(stream.name, generation, MASTER)}")]
     if "{rendition}" not in template:
         return [("", template.replace("{stream}", stream.name))]
     renditions = [one.name for one in stream.spec.renditions]

@@ -170,12 +170,11 @@ def _url(
 ) -> str | None:
     spec, name = endpoint.spec, stream.metadata.name
     path = live_path(name, stream.status.generation, MASTER)
-    if spec.is_external:
+    if spec.external is not None and spec.external.playlist_url is not None:
         if stream.spec.visibility == "Private":
-            return None  # it does not know our tokens
-        if spec.external is not None and spec.external.playlist_url is not None:
-            first = stream.spec.renditions[0].name
-            return spec.external.playlist_url.replace("{stream}", name).replace("{rendition}", first)
+            return None  # one with paths of its own does not know our tokens
+        first = stream.spec.renditions[0].name
+        return spec.external.playlist_url.replace("{stream}", name).replace("{rendition}", first)
     prefix = token.prefix if token is not None else ""
     if here and spec.public_url is None and built_in(view, endpoint):
         return f"{here}{prefix}{path}"

@@ -208,6 +208,16 @@ async def test_a_stream_that_does_not_run_is_not_asked_for(watch: ExternalWatch,
     assert far.asked == [] and seen.trouble == "" and seen.streams["garden"].generation == ""
 
 
+async def test_a_private_stream_is_asked_for_with_our_own_token(far: Far) -> None:
+    endpoint, stream = resources("http://cdn.example/{stream}.m3u8")
+    spec = endpoint.spec.model_copy(update={"public_url": f"http://127.0.0.1:{far.port}", "external": None})
+    watch = ExternalWatch(lambda stream, now: "/p/sig/1795228800")
+    watch.expect({"garden": GENERATION})
+    await watch.poll(endpoint.model_copy(update={"spec": spec}), {"garden": stream}, NOW)
+    await watch.close()
+    assert far.asked == [f"/p/sig/1795228800/live/garden/{GENERATION}/master.m3u8"]
+
+
 def test_without_a_template_it_serves_what_ours_would() -> None:
     endpoint, stream = resources("http://cdn.example/{stream}.m3u8")
     spec = endpoint.spec.model_copy(update={"public_url": "https://cdn.example", "external": None})
