@@ -119,3 +119,15 @@ async def test_it_moves_to_another_endpoint_when_the_one_it_plays_from_is_gone(t
         told("moved", moved=moved)
         assert last["endpoint"] == "other" and last["moves"] + moved.moves >= 1
         assert moved.frozen < 6 and moved.progress > 10
+
+
+async def test_without_hls_js_a_browser_that_can_plays_by_itself(tmp_path: Path) -> None:
+    async with staged(tmp_path, nginx=False, hls=False) as stage, browser() as page:
+        await stage.encode()
+        await asyncio.sleep(4)
+        await page.goto(f"{stage.url}/watch/garden")
+        if not await page.evaluate("() => Player.native"):
+            pytest.skip("this browser plays no HLS by itself")
+        assert not (await shown(page))["hls"]
+        watched = await watch(page, 8)
+        assert watched.progress > 6
