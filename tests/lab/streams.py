@@ -17,7 +17,7 @@ from tests.lab.story import Story
 
 SMALL = [{"name": "240p", "height": 240, "videoBitrate": "300k"}]
 CALM = {"clearAfter": "10s", "minSwitchInterval": "5s"}
-BASE = "/home/media/.local/state/telarchy/streaming/default-"
+BASE = "/home/media/.local/state/telarchy/streaming/default."
 
 
 class Streams:

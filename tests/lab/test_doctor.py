@@ -36,7 +36,7 @@ def test_a_host_that_is_ready_and_what_can_be_in_the_way(lab: Lab, fleet: MakeFl
     assert found["services"]["state"] == "warning"
     assert "loginctl enable-linger media" in found["services"]["found"]
     assert {found[f"tcp:{port}"]["found"] for port in (8080, 18080, 1935, 11935)} == {"free"}
-    assert found[f"{SPOOL}/telarchy-default-origin"]["found"].startswith("writable, ")
+    assert found[f"{SPOOL}/telarchy-default.origin"]["found"].startswith("writable, ")
 
     nas.run("loginctl enable-linger media")
     nas.run("systemd-run --unit taken socat TCP-LISTEN:8080,fork /dev/null")
@@ -65,8 +65,8 @@ def test_a_host_that_is_ready_and_what_can_be_in_the_way(lab: Lab, fleet: MakeFl
         "held by a process of another user",
     )
     assert found["tcp:1935"]["found"] == "held by socat, which is not Telarchy's"
-    assert found[f"{SPOOL}/telarchy-default-origin"]["found"] == "cannot be written to"
-    assert "are to stay free" in found["/home/media/telarchy-default-edge"]["found"]
+    assert found[f"{SPOOL}/telarchy-default.origin"]["found"] == "cannot be written to"
+    assert "are to stay free" in found["/home/media/telarchy-default.edge"]["found"]
     told = story.telarchy("doctor", "studio", check=False)
     assert "On Debian: apt-get install varnish" in told.stderr
 

@@ -27,10 +27,13 @@ ACCESS_LOG = "log/access.log"
 
 
 def base(endpoint: str, namespace: str = DEFAULT_NAMESPACE, spool: str | None = None) -> str:
-    """The folder of an endpoint on its host. One given by a person is shared with other things."""
+    """The folder of an endpoint on its host. One given by a person is shared with other things.
+
+    An endpoint's name has no dot, so no two of them share a folder: `c.a-b` is not `c-a.b`.
+    """
     if spool is None:
-        return f"{DEFAULT_SPOOL}/{namespace}-{endpoint}"
-    return f"{spool.rstrip('/')}/telarchy-{namespace}-{endpoint}"
+        return f"{DEFAULT_SPOOL}/{namespace}.{endpoint}"
+    return f"{spool.rstrip('/')}/telarchy-{namespace}.{endpoint}"
 
 
 def ladder_service(stream: str) -> str:

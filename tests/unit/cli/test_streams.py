@@ -233,7 +233,7 @@ class TestDoctor:
             "missing",
             "warning",
         )  # without ss nobody can say whose it is
-        room = checks[f"{tmp_path}/a file/spool/telarchy-default-mine"]
+        room = checks[f"{tmp_path}/a file/spool/telarchy-default.mine"]
         assert (room["state"], room["found"]) == ("missing", "a file is in its place")
         assert checks["clock"]["state"] == "ok"
         assert checks["ngx_rtmp_module"]["neededBy"] == ["mediaendpoint/mine"]

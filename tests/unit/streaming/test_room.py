@@ -75,7 +75,7 @@ async def test_a_private_stream_plays_and_leaves_nothing(tmp_path: Path) -> None
     (fleet / "host.yaml").write_text(HOST)
     (fleet / "stream.yaml").write_text(STREAM)
     (fleet / "origin.yaml").write_text(origin(spool, port))
-    base = spool / "telarchy-default-origin"
+    base = spool / "telarchy-default.origin"
     async with controller(RunOptions(state=tmp_path / "state", source=str(fleet))) as running:
         engine = running.engine
         tasks = [

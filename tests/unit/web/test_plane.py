@@ -93,7 +93,7 @@ class Plane:
 @asynccontextmanager
 async def plane(tmp_path: Path, **more: Any) -> AsyncIterator[Plane]:
     port = free_port()
-    base = tmp_path / "spool" / "telarchy-default-desk-origin"
+    base = tmp_path / "spool" / "telarchy-default.desk-origin"
     for stream in ("garden", "nursery"):
         lay(base, stream)
     fleet = door({"garden": live("desk-origin")}, manifests=manifests(tmp_path / "spool", port, **more))
