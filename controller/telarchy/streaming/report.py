@@ -23,6 +23,7 @@ from telarchy.streaming.playlist import MediaPlaylist, parse_media
 from telarchy.streaming.playlistrules import Problem, check, compare
 
 MAX_REPORT = 8 * 1024 * 1024
+MOST_STREAMS = 1024  # of an endpoint; what a host tells of more is passed over
 AGREE_SECONDS = 0.25  # clocks that differ by less are taken for one
 STEP_SECONDS = 5.0  # a clock that jumped by more was set
 RATE_SECONDS = 10.0  # over which bitrates and speeds are taken
@@ -162,7 +163,7 @@ class Reports:
                     seen = replace(seen, keys_digest=digest[:16])
                 case ["key", name_of, lines]:
                     keys[name_of] = self._key_use(lines)
-                case ["stream", *rest] if len(rest) == 6:
+                case ["stream", *rest] if len(rest) == 6 and len(streams) < MOST_STREAMS:
                     streams[rest[0]] = _Stream(_stream(rest), rest[2] == "relay")
                 case ["progress", *rest] if len(rest) == 4:
                     self._progress(streams, rest, at)
@@ -173,12 +174,20 @@ class Reports:
                 case _:
                     pass
         self._playlists = held
+        self._forget(streams)
         return replace(
             seen,
             services=services,
             keys=keys,
             streams={name: self._finished(one, at) for name, one in sorted(streams.items())},
         )
+
+    def _forget(self, streams: dict[str, _Stream]) -> None:
+        """Streams that are not told of any more, once many are remembered."""
+        if len(self._sent) + len(self._rates) <= 4 * MOST_STREAMS:
+            return
+        self._sent = {name: sent for name, sent in self._sent.items() if name in streams}
+        self._rates = {key: rate for key, rate in self._rates.items() if key[0] in streams}
 
     def _clock(self, stamp: float, now: float) -> float:
         """The moment of a report on the controller's clock; never after it came."""
@@ -223,7 +232,7 @@ class Reports:
 
     def _input(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
         name, codec, width, height, frame_rate, count = fields
-        stream = streams.setdefault(name, _Stream(StreamSeen(name)))
+        stream = _told(streams, name)
         rate = self._rate(name, "input", at, _int(count))
         stream.told = replace(
             stream.told,
@@ -239,7 +248,7 @@ class Reports:
     def _traffic(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
         name = fields[0]
         viewers, sent, hits, misses, failures = map(_int, fields[1:])
-        stream = streams.setdefault(name, _Stream(StreamSeen(name)))
+        stream = _told(streams, name)
         self._sent[name] = self._sent.get(name, 0) + sent
         stream.told = replace(stream.told, viewers=viewers, hits=hits, misses=misses, failures=failures)
 
@@ -262,7 +271,7 @@ class Reports:
         ):  # it was replaced between the look at its time and the one at its text
             known = known._replace(seen=replace(known.seen, changed=written))
         held[name] = known
-        stream = streams.setdefault(stream_name, _Stream(StreamSeen(stream_name)))
+        stream = _told(streams, stream_name)
         if stream.told.generation in ("", generation):
             stream.playlists[rendition] = replace(known.seen, edge=None) if stream.copied else known.seen
             stream.served = generation
@@ -301,6 +310,13 @@ class Reports:
             playlists=stream.playlists,
             egress=round(8 * egress) if egress else 0,
         )
+
+
+def _told(streams: dict[str, _Stream], name: str) -> _Stream:
+    """The stream of a line; of too many, one that nobody sees."""
+    if name in streams or len(streams) < MOST_STREAMS:
+        return streams.setdefault(name, _Stream(StreamSeen(name)))
+    return _Stream(StreamSeen(name))
 
 
 @lru_cache(maxsize=1024)

@@ -28,7 +28,7 @@ RENDITION = "[a-z0-9][a-z0-9-]{0,62}"
 FOR_EVER = 31536000
 WORKERS = 2
 LOG_FIELDS = (
-    ("$msec", "$t_kind", "$t_stream", "$t_gen", "$t_rendition", "$status", "$bytes_sent")
+    ("$msec", "$t_kind", "$t_told", "$t_gen", "$t_rendition", "$status", "$bytes_sent")
     + ("$t_cached", "$upstream_status", "$t_viewer")
 )  # fmt: skip
 
@@ -233,6 +233,10 @@ def _maps(site: OriginSite, parts: Parts) -> str:
   map $t_asked $t_logged {{
     default 1;
     alive 0;
+  }}
+  map $t_known $t_told {{
+    default "-";
+    1 $t_stream;
   }}
   map $t_rest $t_kind {{
     default other;

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from telarchy.core.service import ServiceState
 from telarchy.errors import ActionFailed
 from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse
-from telarchy.streaming.report import Reports
+from telarchy.streaming.report import MOST_STREAMS, Reports
 from telarchy.streaming.watch import Elsewhere, watch_argv
 from tests.unit.streaming.test_playlist import changed, live, text
 
@@ -235,3 +235,12 @@ def test_watching_two_hundred_endpoints_takes_a_small_part_of_a_core() -> None:
     share = a_report * 200 / 2  # of a core, for 200 endpoints every two seconds
     print(f"{a_report * 1e6:.0f} µs a report: {share:.1%} of a core for 200 endpoints")
     assert share < 0.2  # 3 % on a quiet machine
+
+
+def test_a_flood_of_names_costs_no_memory() -> None:
+    reports = Reports("black-origin")
+    for number in range(4):
+        lines = [f"traffic\tn{number}-{each}\t1\t100\t0\t0\t0" for each in range(3000)]
+        seen = one(reports, at(HOST + number), STREAM, *lines, now=NOW + number)
+        assert len(seen.streams) <= MOST_STREAMS and "garden" in seen.streams
+    assert len(reports._sent) <= 4 * MOST_STREAMS and len(reports._rates) <= 4 * MOST_STREAMS

@@ -212,14 +212,15 @@ def test_the_log_tells_viewers_apart_and_nobody_who_they_are(origin: Origin) -> 
         (f"/live/garden/{SEGMENT}", {}),
         (f"/live/garden/{PLAYLIST}", {"Via": "1.1 telarchy"}),
         ("/nothing?here=1", {}),
+        (f"/live/nobody/{PLAYLIST}", {}),  # names that somebody makes up are kept nowhere
         ("/ping", {}),
     ]
     statuses = []
     for path, headers in asked:
         statuses.append(origin.get(path, **headers).status)
         time.sleep(0.02)  # so that each has a time of its own
-    assert statuses == [200] * 6 + [404, 204]
-    wait(lambda: len(origin.log()) == 7, seconds=4, what="the log")
+    assert statuses == [200] * 6 + [404, 404, 204]
+    wait(lambda: len(origin.log()) == 8, seconds=4, what="the log")
     lines = origin.log()
     assert all(len(line) == 10 for line in lines)
     assert all(re.fullmatch(r"\d{10}\.\d{3}", line[0]) and line[6].isdigit() for line in lines)
@@ -227,10 +228,11 @@ def test_the_log_tells_viewers_apart_and_nobody_who_they_are(origin: Origin) -> 
     assert told[0] == ("playlist", "garden", GENERATION, "720p", "200")
     assert told[3][:2] == ("playlist", "attic") and told[4][0] == "segment"
     assert told[6] == ("other", "-", "-", "-", "404")
+    assert told[7][:2] == ("playlist", "-")
     viewers = [line[9] for line in lines]
     assert all(re.fullmatch(r"[0-9a-f]{16}", one) for one in viewers[:4])
     assert viewers[0] == viewers[1] and len(set(viewers[:4])) == 3
-    assert viewers[4:] == ["-"] * 3
+    assert viewers[4:7] == ["-"] * 3
     assert viewers[0] != hashlib.sha256(b"127.0.0.1\none\n").hexdigest()[:16]
     origin.running.stop()
     everything = texts(origin.base, but=("services/http/files/nginx.conf",))
