@@ -157,8 +157,9 @@ def _shortcoming(seen: StreamSeen, limits: Limits, now: float) -> str:
     lasts = {name: one.last for name, one in seen.playlists.items()}
     if max(lasts.values()) - min(lasts.values()) > 1:
         return f"{min(lasts, key=lambda name: lasts[name])} is behind the other renditions"
-    if problem := next((text for one in seen.playlists.values() for text in one.problems), ""):
-        return problem
+    broken = ((name, rule) for name, one in sorted(seen.playlists.items()) for rule in one.problems)
+    for name, rule in broken:
+        return f"the playlist of {name} breaks a rule that players rely on: {rule}"
     edges = [one.edge for one in seen.playlists.values() if one.edge is not None]
     if edges and now - min(edges) > LIVE_EDGE_TARGETS * limits.target + limits.degraded_after:
         return f"what it plays lies more than {LIVE_EDGE_TARGETS:g} segments behind"

@@ -167,16 +167,29 @@ def _puts(
             stream=stream.name if stream is not None else "",
             generation=wanted.generation_of.get(name, ""),
         )
-        why_wait = new_here or _not_yet(place, there, name, how, stream)
+        why_wait = new_here or _not_yet(place, there, wanted, name, how, stream)
         yield decide(put, seen, now, stream.ref if stream is not None else place.ref, why_wait)
 
 
-def _not_yet(place: Place, there: EndpointSeen, name: str, how: str, stream: Stream | None) -> str:
+def _ingest_waits(there: EndpointSeen, wanted: Wanted) -> str:
+    """Why the ingest is not restarted now; "" when it may be, or need not."""
+    service = wanted.services.get(layout.RTMP)
+    if service is None or how_to_put(service, there.services.get(layout.RTMP)) != "restart":
+        return ""
+    publishing = sorted(one.stream for one in there.streams.values() if one.publisher)
+    if not publishing:
+        return ""
+    return f"it takes a restart of the ingest, which waits until nobody publishes ({', '.join(publishing)})"
+
+
+def _not_yet(
+    place: Place, there: EndpointSeen, wanted: Wanted, name: str, how: str, stream: Stream | None
+) -> str:
     """Why a service is not put now."""
-    if name == layout.RTMP and how == "restart":
-        publishing = sorted(one.stream for one in there.streams.values() if one.publisher)
-        if publishing:
-            return f"it takes a restart of the ingest, which waits until nobody publishes ({', '.join(publishing)})"
+    # A ladder reads from the ingest: with another port it waits for it.
+    fed = name == layout.RTMP or (stream is not None and stream.spec.ingest.rtmp is not None)
+    if fed and how == "restart" and (waits := _ingest_waits(there, wanted)):
+        return waits
     if stream is not None and how != "reload":
         if there.writable is False:
             return (
@@ -233,6 +246,8 @@ def _stops(
 
 def _kicks(terms: Terms, place: Place, found: Found, seen: Observation, now: float) -> Iterator[Step]:
     """A process that lives, has something to read and brings nothing forth, when its host did not see to it."""
+    server = place.seen.services.get(layout.HTTP) if place.seen is not None else None
+    served = place.built_in or (server is not None and server.state is ServiceState.RUNNING)
     for stream in place.streams:
         name = stream.name
         finding = found.findings.get((place.name, name))
@@ -244,6 +259,8 @@ def _kicks(terms: Terms, place: Place, found: Found, seen: Observation, now: flo
         limits: Limits = place.limits(stream)
         there = stream_on(place, name)
         changed = there.age if there is not None else None
+        if changed is None and not served:
+            continue  # nobody could look, which says nothing about the encoder
         since = max(maker.since, changed or 0.0)
         if not maker.since or now - since < KICK_GRACES * limits.grace:
             continue
@@ -268,11 +285,12 @@ def _prunes(
     now: float,
 ) -> None:
     for name, stream_seen in sorted(there.streams.items()):
-        lying = set(stream_seen.generations) - {active.get(name, "")}
+        stream = terms.streams.get(name)
+        taken = stream is not None and place.takes(stream) and (place.origin or place.relay)
+        lying = set(stream_seen.generations) - ({active.get(name, "")} if taken else set())
         if not lying or _left_alone(terms, name):
             continue
-        stream = terms.streams.get(name)
-        if stream is not None and place.takes(stream):
+        if stream is not None and taken:
             due, later = expired(
                 {one: at for one, at in past.get(name, {}).items() if one in lying},
                 stream.spec.retention.seconds,
@@ -283,7 +301,7 @@ def _prunes(
         else:
             due = tuple(sorted(lying, key=lambda one: (sequence_of(one), one)))
         makers = (layout.ladder_service(name), layout.relay_service(name))
-        if not due or (stream is None and any(one in there.services for one in makers)):
+        if not due or (not taken and any(one in there.services for one in makers)):
             continue  # first what writes there is stopped
         action = Prune(
             host=place.host_name, endpoint=place.name, base=place.base, stream=name, generations=due

@@ -304,12 +304,14 @@ def _serve(made: _Making) -> None:
     place, spec = made.place, made.place.endpoint.spec
     if place.built_in:
         return
+    caches = spec.role == "Edge" and spec.mode == "Cache"
     private = [one for one in made.streams if one.spec.visibility == "Private"]
     marks = {one.name: made.mark(one) for one in private}
     if missing := sorted(name for name, mark in marks.items() if mark is None):
         made.blocked[layout.HTTP] = f"the playback secret of {', '.join(missing)} cannot be read"
+        if caches and spec.cache == "Varnish":
+            made.blocked[layout.CACHE] = made.blocked[layout.HTTP]
         return
-    caches = spec.role == "Edge" and spec.mode == "Cache"
     site = edge.EdgeSite if caches else serving.OriginSite
     told = site(
         http_port=spec.listen.http,
