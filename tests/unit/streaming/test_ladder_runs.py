@@ -312,6 +312,21 @@ async def test_torn_playlists_are_begun_anew_further_on(host: Host) -> None:
     assert min(lasts) > before.last
 
 
+async def test_what_lists_segments_that_were_lost_with_the_power_is_begun_anew(host: Host) -> None:
+    await host.encode(ladder(Pattern()))
+    await host.reaches(3)
+    await services.stop(host.link, str(host.base), "ladder-garden")
+    stood = host.playlist()
+    assert stood is not None
+    (host.folder() / "270p" / stood.segments[-1].uri).write_bytes(
+        b""
+    )  # as a journal leaves what was not synced
+    await host.encode(ladder(Pattern()))
+    await until(lambda: (now := host.playlist()) is not None and now.first > stood.last, "new playlists")
+    now = host.playlist()
+    assert now is not None and all((host.folder() / "270p" / one.uri).stat().st_size for one in now.segments)
+
+
 async def test_what_stood_still_for_long_begins_anew_by_the_clock_and_its_times_go_on(host: Host) -> None:
     await host.encode(ladder(Pattern()))
     before = await host.reaches(3)

@@ -98,6 +98,18 @@ verdict=$([ -z "$whole" ] || awk -v wanted="$count" '
         if (n == wanted && !torn && high - low <= 1) printf "keep %.0f %.0f %.0f\n", least, lead, high - lead
         else printf "new %.0f\n", high + 1
     }' $whole)
+# What went with the power: segments that are listed, and empty. No player gets past one.
+lost=''
+for playlist in $whole; do
+    while IFS= read -r line; do
+        case $line in
+        s*.m4s) [ -s "${playlist%/*}/$line" ] || lost=yes ;;
+        esac
+    done <"$playlist"
+done
+case $lost$verdict in
+"yeskeep "*) verdict=$(printf '%s\n' "$verdict" | awk '{ printf "new %.0f", $3 + $4 + 1 }') ;;
+esac
 still=''
 # One that has stood still for longer than its window has lost everybody: players ran dry, and edges went to where the
 # numbers went on with the clock. To go on where it stopped would keep it behind them for good; its times go on.
