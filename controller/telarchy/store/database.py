@@ -10,6 +10,7 @@ an exception). Every write in this room stands inside such a `with`.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -109,8 +110,18 @@ def _make_private_folder(folder: Path) -> None:
         folder.mkdir(parents=True, mode=0o700)
 
 
+def _make_private_file(path: Path) -> None:
+    """For its owner only: it holds secrets that the controller made. What SQLite puts beside it gets its rights."""
+    with suppress(OSError):  # which SQLite will complain about
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            if each.exists() and each.stat().st_mode & 0o077:
+                each.chmod(0o600)
+
+
 def _open_to_write(path: Path) -> sqlite3.Connection:
     connection = None
+    _make_private_file(path)
     try:
         connection = connect(path)
         version = _healthy_version(connection)

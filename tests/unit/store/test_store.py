@@ -42,6 +42,15 @@ def test_memory_survives_a_restart_and_skips_equal_values(tmp_path):
         assert store.memory.get("nothing", 7) == 7
 
 
+def test_nobody_else_reads_the_store_wherever_it_lies(tmp_path):
+    tmp_path.chmod(0o755)
+    for _ in range(2):
+        with Store.open(tmp_path) as store:
+            store.memory.put("secret", "value")
+            assert {each.stat().st_mode & 0o077 for each in tmp_path.glob("store.sqlite*")} == {0}
+        (tmp_path / "store.sqlite").chmod(0o644)  # as versions before this one left it
+
+
 def test_names_that_are_not_utf8_survive(store):
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     store.memory.put("title", {"name": name})
