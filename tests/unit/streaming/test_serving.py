@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from dataclasses import replace
@@ -239,6 +240,15 @@ def test_the_log_tells_viewers_apart_and_nobody_who_they_are(origin: Origin) -> 
     assert prefix.split("/")[2] not in everything and "127.0.0.1\t" not in everything
     log = (origin.base / "log" / "access.log").read_text()
     assert "127.0.0.1" not in log and "abc" not in log
+
+
+def test_a_log_that_nobody_reads_does_not_fill_the_disk(origin: Origin) -> None:
+    log = origin.base / "log" / "access.log"
+    os.truncate(log, 65 << 20)
+    assert origin.get(f"/live/garden/{PLAYLIST}").status == 200
+    wait(lambda: log.exists() and log.stat().st_size < 1 << 20, seconds=30, what="a log of its own")
+    assert origin.get(f"/live/garden/{PLAYLIST}").status == 200
+    wait(lambda: len(origin.log()) == 1, seconds=4, what="the log")
 
 
 def test_new_settings_come_into_force_without_a_request_being_lost(origin: Origin) -> None:

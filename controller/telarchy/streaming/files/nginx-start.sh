@@ -30,4 +30,12 @@ case $service in
 rtmp) rm -f publishing/* run/publishers/* run/refusals.json* ;; # a publisher does not outlive the process
 http) rm -f run/http/*.sock ;;                                  # left behind by one that was killed
 esac
+if [ "$service" = http ]; then
+    # Whoever counts viewers shortens the log. While nobody does, it must not fill the disk.
+    while sleep 15 && kill -0 $$; do
+        if [ "$(wc -c <log/access.log)" -gt 67108864 ]; then
+            mv -f log/access.log log/access.log.1 && kill -USR1 $$
+        fi
+    done </dev/null >/dev/null 2>&1 &
+fi
 exec nginx -p . -c "$configuration" -e stderr -g "daemon off;$user"
