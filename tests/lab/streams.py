@@ -105,7 +105,7 @@ def plays_at(below: str, rendition: str = "240p") -> int:
 def plays_past(below: str, number: int) -> bool:
     try:
         return plays_at(below) > number
-    except (urllib.error.URLError, OSError, IndexError):
+    except (urllib.error.URLError, OSError, IndexError, AssertionError):
         return False
 
 
