@@ -18,6 +18,7 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming import tokens
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
+from telarchy.streaming.contest import Contests
 from telarchy.streaming.evidence import StreamingSeen
 from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
@@ -58,6 +59,7 @@ class Streaming(Capability):
         self._marks = SecretMarks(secrets, self._playback, memory)
         self._remembered = Remembered.recalled(memory)
         self._bench = Bench(links, secrets, self._playback, self._remembered)
+        self._contests = Contests()
         self._external = ExternalWatch(lambda stream, now: _prefix(self._playback, stream, now))
         self.observer = Observer(links, clock, SnapshotBook(memory, namespace), self._external.poll)
 
@@ -76,7 +78,10 @@ class Streaming(Capability):
     def section(self) -> StreamingSeen:
         """See Capability."""
         return self._remembered.section(
-            endpoints=self.observer.seen(), marks=dict(self._marks.by_name), interval=self.observer.interval
+            endpoints=self.observer.seen(),
+            marks=dict(self._marks.by_name),
+            contested=self._contests.until(self._clock.now()),
+            interval=self.observer.interval,
         )
 
     async def observe(self, *, read_only: bool = False) -> None:
@@ -138,6 +143,7 @@ class Streaming(Capability):
         if not isinstance(action, StreamingAction):
             raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
         await act(self._bench, action)
+        self._contests.note(action, self._clock.now())
         await self.observer.look_again(action.endpoint)
 
     async def close(self) -> None:

@@ -177,6 +177,7 @@ class StreamingSeen:
     marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
     orphans:      streams that were last declared with `deletionPolicy: Orphan`
     told:         what was last told in events, by subject
+    contested:    by id of an action: until when it waits, because somebody undid it again and again (`contest`)
     interval:     seconds between two reports of an endpoint
     """
 
@@ -188,4 +189,5 @@ class StreamingSeen:
     marks: Mapping[str, str | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)
+    contested: Mapping[str, float] = field(default_factory=dict)
     interval: float = 2.0

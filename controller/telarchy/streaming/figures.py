@@ -11,11 +11,13 @@ _RATIOS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 _AGES = (15.0, 60.0, 300.0, 3600.0, 86400.0)
 _LAGS = (0, 2, 5, 10, 30, 100, 1000)
 SPACE_STEPS = 20
+LEAST_RATE = 50_000
 
 
 def rate(bits: float) -> int:
-    """Bits per second in steps of about a quarter: 2.4 and 2.6 Mbit/s are both 2500000."""
-    if bits < 1000:
+    """Bits per second in steps of about a quarter: 2.4 and 2.6 Mbit/s are both 2500000. What is less than any stream
+    (hosts that ask each other for playlists) is nothing."""
+    if bits < LEAST_RATE:
         return 0
     scale = 10 ** (len(str(int(bits))) - 3)
     small = bits / scale  # 100..999

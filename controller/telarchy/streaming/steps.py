@@ -16,7 +16,7 @@ from telarchy.core.service import Service, ServiceState
 from telarchy.core.words import format_bytes, plural, rfc3339
 from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
-from telarchy.streaming import layout
+from telarchy.streaming import contest, layout
 from telarchy.streaming.actions import (
     KickService,
     Prune,
@@ -150,7 +150,7 @@ def _puts(
             digest=keys_digest(wanted.keys),
             count=wanted.key_count,
         )
-        yield decide(action, seen, now, place.ref, new_here)
+        yield _uncontested(decide(action, seen, now, place.ref, new_here), terms, now)
     for name, service in wanted.services.items():
         stream = terms.streams.get(wanted.stream_of.get(name, ""))
         current = there.services.get(name)
@@ -168,7 +168,16 @@ def _puts(
             generation=wanted.generation_of.get(name, ""),
         )
         why_wait = new_here or _not_yet(place, there, wanted, name, how, stream)
-        yield decide(put, seen, now, stream.ref if stream is not None else place.ref, why_wait)
+        step = decide(put, seen, now, stream.ref if stream is not None else place.ref, why_wait)
+        yield _uncontested(step, terms, now)
+
+
+def _uncontested(step: Step, terms: Terms, now: float) -> Step:
+    """It waits where somebody undid it again and again."""
+    until = terms.seen.contested.get(step.action.id, 0.0)
+    if step.decision is not Decision.START or now >= until:
+        return step
+    return Step(step.action, Decision.WAIT, contest.WHY, until, step.ref)
 
 
 def _ingest_waits(there: EndpointSeen, wanted: Wanted) -> str:
