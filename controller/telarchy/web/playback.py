@@ -62,7 +62,7 @@ def playback(view: FleetView, stream: Stream, token: Token | None, here: str) ->
         "live": reason == "Live",
         "reason": reason,
         "message": SENTENCES.get(reason, ""),
-        "detail": _detail(stream) if reason in ("Pending", "Failed") else "",
+        "detail": _detail(stream) if reason == "Pending" else "",
         "viewers": status.viewers,
         "segmentSeconds": stream.spec.segment.duration.seconds,
         "endpoints": endpoints,
@@ -109,7 +109,8 @@ def _reason(stream: Stream, endpoints: list[dict[str, Any]]) -> str:
 
 def _detail(stream: Stream) -> str:
     ready = get_condition(stream.status.conditions, "Ready")
-    # sentences about secrets name them; those who watch need not know
+    # What went wrong names hosts, paths and secrets, which strangers need not know; what is waited for names no more
+    # than endpoints.
     return ready.message[:300] if ready is not None and stream.spec.visibility == "Public" else ""
 
 

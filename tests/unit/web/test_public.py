@@ -86,6 +86,15 @@ async def test_it_says_why_there_is_nothing_to_see(status: dict[str, Any], reaso
     assert told["message"].endswith(".") and told["retryAfter"] > 0
 
 
+@pytest.mark.parametrize(("phase", "told"), [("Pending", "what is wrong"), ("Failed", "")])
+async def test_strangers_are_not_told_what_went_wrong_on_a_host(phase: str, told: str) -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "Odd", "message": "what is wrong"}
+    ready["lastTransitionTime"] = "2026-11-20T12:00:00Z"
+    states = {"garden": {"phase": phase, "conditions": [ready]}}
+    async with serving(door(states)) as (_, client), client.get("/api/v1/streams/garden/playback") as answer:
+        assert (await answer.json())["detail"] == told
+
+
 async def test_only_public_streams_are_listed_and_unlisted_ones_play() -> None:
     async with serving(door({"attic": live("black-origin")})) as (_, client):
         async with client.get("/api/v1/streams") as answer:
