@@ -1,6 +1,7 @@
 # watch.sh BASE PERIOD ONCE WEB STAT WINDOW [STREAM/GENERATION/RENDITION,…]…: reports how an endpoint stands.
 #
-# Runs over one connection for as long as somebody listens, and changes nothing, but for an access log that got long.
+# Runs over one connection for as long as somebody listens, and changes nothing but an access log that got long and the
+# time of the folder.
 # Twice a second it looks whether something happened (a segment, a publisher, a process; what comes from elsewhere is
 # asked for once a second), and tells it then, and else every PERIOD seconds. ONCE=yes: one report, and nothing is
 # touched. Behind it stand job-lib.sh, service-lib.sh and service-status.sh.
@@ -92,8 +93,14 @@ ask() {
 
 # --- the parts of a report -----------------------------------------------------------------------------------------
 
+writable() {
+    [ -w . ] && { [ ! -e spool ] || [ -w spool ]; } || return 1
+    # Since Linux 6.15 an ext4 that was given up after an error looks writable until somebody tries.
+    [ "$once" = yes ] || touch -c . 2>/dev/null
+}
+
 space_line() {
-    df -Pk . 2>/dev/null | awk -v w="$([ -w . ] && { [ ! -e spool ] || [ -w spool ]; } && echo 1 || echo 0)" \
+    df -Pk . 2>/dev/null | awk -v w="$(writable && echo 1 || echo 0)" \
         'END { if (NF > 4) printf "space\t%s\t%s\t%s\n", $(NF - 2), $(NF - 4), w }'
 }
 
