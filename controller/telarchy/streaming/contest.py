@@ -11,6 +11,7 @@ from collections import deque
 from telarchy.streaming.actions import PutKeys, PutService, StreamingAction
 
 MOST = 4  # times that the same thing is put
+MOST_RELOADS = 8  # an edge that changes its source and returns reloads the same again
 SPAN_SECONDS = 120.0  # within
 PAUSE_SECONDS = 300.0
 WHY = "it was undone each time, several times within minutes: another controller seems to have this endpoint, too"
@@ -23,9 +24,10 @@ class Contests:
         self._done: dict[str, deque[float]] = {}
 
     def note(self, action: StreamingAction, now: float) -> None:
-        """It was carried out. A reload is no contest: an edge that changes its source and returns makes two."""
-        if isinstance(action, PutKeys) or (isinstance(action, PutService) and action.how != "reload"):
-            self._done.setdefault(action.id, deque(maxlen=MOST)).append(now)
+        """It was carried out."""
+        if isinstance(action, PutKeys | PutService):
+            most = MOST_RELOADS if isinstance(action, PutService) and action.how == "reload" else MOST
+            self._done.setdefault(action.id, deque(maxlen=most)).append(now)
         for one, times in list(self._done.items()):
             if now - times[-1] > PAUSE_SECONDS:
                 del self._done[one]
@@ -35,5 +37,7 @@ class Contests:
         return {
             one: times[-1] + PAUSE_SECONDS
             for one, times in self._done.items()
-            if len(times) == MOST and times[-1] - times[0] <= SPAN_SECONDS and now < times[-1] + PAUSE_SECONDS
+            if len(times) == times.maxlen
+            and times[-1] - times[0] <= SPAN_SECONDS
+            and now < times[-1] + PAUSE_SECONDS
         }

@@ -130,6 +130,10 @@ def test_a_switch_of_source_is_no_contest() -> None:
     for at in range(20):
         contests.note(action, 1000.0 + 30 * at)
     assert contests.until(1600.0) == {}
+    for at in range(20):
+        contests.note(action, 2000.0 + 2 * at)
+    assert contests.until(2040.0) == {action.id: 2038.0 + PAUSE_SECONDS}
+    assert contests.until(2400.0) == {}
 
 
 def test_what_hosts_ask_each_other_is_no_traffic() -> None:
