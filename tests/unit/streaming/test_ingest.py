@@ -116,6 +116,19 @@ def test_a_good_key_publishes_its_stream_and_is_written_down_nowhere(host: Inges
     assert GOOD not in everything and WRONG not in everything
 
 
+def test_a_ladder_plays_on_past_the_updates_that_nginx_asks_about_it(host: Ingest, publish: Publish) -> None:
+    publish(GOOD)
+    wait(host.flag.exists, what="the flag")
+    seconds = 3 * ingest.UPDATE_SECONDS
+    source = ingest.play_url("garden", host.port)
+    argv = ["ffmpeg", "-v", "error", "-nostdin", "-i", source, "-t", str(seconds), "-progress", "-"]
+    played = subprocess.run(
+        [*argv, "-f", "null", "-"], capture_output=True, text=True, timeout=60, check=True
+    )
+    reached = [int(one.partition("=")[2]) for one in played.stdout.split() if one.startswith("out_time_us=")]
+    assert reached[-1] > (seconds - 0.5) * 1e6
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [({"revoked": True}, "revoked"), ({"expires": time.time() - 5}, "expired"), (None, "")],
