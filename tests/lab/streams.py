@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import re
 import subprocess
@@ -105,7 +106,7 @@ def plays_at(below: str, rendition: str = "240p") -> int:
 def plays_past(below: str, number: int) -> bool:
     try:
         return plays_at(below) > number
-    except (urllib.error.URLError, OSError, IndexError, AssertionError):
+    except (http.client.HTTPException, OSError, IndexError, AssertionError):
         return False
 
 
@@ -167,7 +168,7 @@ class Viewer:
                     fetch(f"{self.below}/{self.rendition}/s{listed[-1]}.m4s")
                     last = listed[-1]
                     self.news.append((time.monotonic(), last))
-            except (urllib.error.URLError, OSError) as problem:
+            except (http.client.HTTPException, OSError) as problem:
                 self.errors.append((time.monotonic(), str(problem)))
 
     @property
