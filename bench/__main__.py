@@ -14,7 +14,17 @@ from collections.abc import Callable
 from bench import annex, floor_check
 from bench.figures import Row, Skipped, table
 
-NAMES = ("floor-check", "replan-one", "git-annex", "idle", "save-to-action", "copy", "watch-200", "edge")
+NAMES = (
+    "floor-check",
+    "replan-one",
+    "git-annex",
+    "idle",
+    "save-to-action",
+    "copy",
+    "watch-200",
+    "edge",
+    "first-manifest",
+)
 
 
 class Benchmarks:
@@ -49,6 +59,11 @@ class Benchmarks:
         from bench import copying
 
         return copying.run()
+
+    def first_manifest(self) -> list[Row]:
+        from bench import first_manifest
+
+        return first_manifest.run()
 
     def edge(self) -> list[Row]:
         from bench import edge
