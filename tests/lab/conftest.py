@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,20 +15,13 @@ from tests.lab.tree import layers
 
 _HERE = Path(__file__).parent
 _FIRST_TREE_SECONDS = 300
-_SECOND_CHANCES = 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder is a lab test, and the first of them may have to build a tree.
-
-    Several booted machines share the cores of this one, and a moment without any of them can outlast a story's
-    patience. On CI such a test is tried again, and the report shows it (`R`); a person sees the failure at once.
-    """
+    """Everything in this folder is a lab test, and the first of them may have to build a tree."""
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.lab)
-            if os.environ.get("CI") == "true":
-                item.add_marker(pytest.mark.flaky(reruns=_SECOND_CHANCES))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(_FIRST_TREE_SECONDS))
 
