@@ -186,6 +186,20 @@ def _stream_conditions(done: Deliberation, stream: Stream, phase: str, source: s
     ]
     if phase == "Suspended":
         found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
+    incoming = _input(done, stream)
+    if height := incoming.get("height"):
+        larger = [one.name for one in stream.spec.renditions if one.height > height]
+        found.append(
+            condition(
+                "Upscaled",
+                bool(larger),
+                "RenditionLargerThanSource" if larger else "Fits",
+                f"{listing(larger)}: larger than what comes in ({incoming['width']}x{height}), which costs bandwidth "
+                "and shows nothing more: publish a larger picture, or declare smaller renditions"
+                if larger
+                else "",
+            )
+        )
     return found
 
 

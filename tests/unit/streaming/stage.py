@@ -20,6 +20,7 @@ from telarchy.streaming.actions import KickService, Prune, PutKeys, PutService, 
 from telarchy.streaming.evidence import (
     Deployed,
     EndpointSeen,
+    InputSeen,
     PlaylistSeen,
     StreamingSeen,
     StreamSeen,
@@ -98,6 +99,7 @@ class Stage:
         self.publishers: dict[tuple[str, str], str] = {}  # (endpoint, stream) -> key
         self.frozen: set[tuple[str, str]] = set()
         self.off: set[str] = set()
+        self.incoming: InputSeen | None = None  # of every stream
         self.attempts: dict[str, Attempt] = {}
         self.memory = StreamingSeen(interval=INTERVAL)
         self.complete = True
@@ -236,6 +238,7 @@ class Stage:
             generations=generations,
             playlists=playlists,
             publisher=None if test else self.publishers.get((name, title), ""),
+            incoming=self.incoming,
         )
 
     def _mirror(self, name: str, streams: dict[str, StreamSeen]) -> None:

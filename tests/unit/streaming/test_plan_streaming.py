@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from telarchy.core.plan import Decision
+from telarchy.streaming.evidence import InputSeen
 from telarchy.streaming.lifecycle import sequence_of
 from tests.unit.streaming.stage import Stage, edge, key, origin, ssh_host, stream
 
@@ -43,6 +44,20 @@ def test_it_is_live_when_a_viewer_could_play_it(home: Stage) -> None:
     assert status["endpoints"][0]["state"] == "Healthy"
     assert status["playbackPath"] == f"/live/garden/{status['generation']}/master.m3u8"
     assert ("stream/garden", "Live") in home.events
+
+
+def test_a_rendition_larger_than_what_comes_in_is_said_and_plays(home: Stage) -> None:
+    home.incoming = InputSeen("h264", 640, 360, 25.0, 1_000_000)
+    home.publish()
+    home.run(3)
+    found = {one["type"]: one for one in home.status("Stream", "garden")["conditions"]}
+    assert (found["Upscaled"]["status"], found["Upscaled"]["reason"]) == ("True", "RenditionLargerThanSource")
+    assert "larger than what comes in (640x360)" in found["Upscaled"]["message"]
+    assert found["Ready"]["status"] == "True"
+    home.incoming = InputSeen("h264", 1920, 1080, 25.0, 5_000_000)
+    home.run(3)
+    found = {one["type"]: one for one in home.status("Stream", "garden")["conditions"]}
+    assert found["Upscaled"]["status"] == "False"
 
 
 def test_a_status_that_does_not_change_is_the_same(home: Stage) -> None:
