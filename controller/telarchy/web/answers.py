@@ -156,6 +156,7 @@ class Answers:
         if not loaded.resources:
             raise ConfigError(f"{file or 'the input'} declares nothing")
         changes = self._store.objects.apply([one.resource for one in loaded.resources], self._clock())
+        self._leave_source()
         return self._changed(changes)
 
     def delete(self, *, refs: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
@@ -165,8 +166,13 @@ class Answers:
         known = {one.ref for one in self._store.objects.all(APPLIED)}
         missing = [str(ref) for ref in wanted if ref not in known]
         if missing:
-            raise NotFound(f"there is no {', no '.join(missing)}; nothing was deleted")
+            why = f"there is no {', no '.join(missing)}"
+            source = (self.source() or {}).get("name")
+            if source and {str(ref) for ref in self._store.manifests()} & set(missing):
+                why = f"{', '.join(missing)}: declared in {source}; take it out there"
+            raise NotFound(f"{why}; nothing was deleted")
         changes = self._store.objects.delete(wanted)
+        self._leave_source()
         self._store.forget([change.ref for change in changes], "deleted", self._clock())
         return self._changed(changes)
 
@@ -206,8 +212,10 @@ class Answers:
                 f"desired state comes from {source}: change it there (`telarchy {verb}` is for a controller "
                 "that runs without --source)"
             )
-        if self._engine is None and source:
-            # the source that ran before is no longer the truth once a person applies to the store
+
+    def _leave_source(self) -> None:
+        """The source that ran before is no longer the truth once a person has changed the store itself."""
+        if self._engine is None and (self.source() or {}).get("name"):
             self._store.memory.forget(SOURCE_STATE)
 
     def _kind(self, text: str) -> str:

@@ -238,6 +238,13 @@ class TestReading:
         assert re.search(r"^\(from the store, \d+s old; no controller is running\)$", ended.err, re.MULTILINE)
         assert "from the store" not in ended.out
 
+    def test_a_delete_that_is_refused_leaves_everything_as_it_was(self, telarchy):
+        ended = telarchy("delete", "host/black")
+        assert ended.code == 1
+        assert "host/black: declared in " in ended.err
+        assert "take it out there; nothing was deleted" in ended.err
+        assert "host/black" in telarchy("get", "ho", "-o", "name").out
+
     def test_table(self, telarchy):
         heading, attic, black = telarchy("get", "ho").out.splitlines()
         assert heading.split() == ["NAME", "CLASS", "STATE", "READY", "STATUS", "AGE"]
