@@ -83,15 +83,13 @@ def statuses_of(
         found[count.terms.ref] = status
         for key in totals:
             totals[key] += status[key]
-    namespace = next((floor.ref.namespace for floor in done.terms.floors), "default")
     if done.terms.fleet_ref is not None:
-        namespace = done.terms.fleet_ref.namespace
         found[done.terms.fleet_ref] = _fleet_status(done, totals)
     by_host: dict[str, list[tuple[str, VolumeSeen]]] = {name: [] for name in done.terms.hosts}
     for key, volume in sorted(done.custody.volumes.items(), key=lambda pair: pair[1].root):
         by_host.setdefault(volume.host, []).append((key, volume))
     for name in done.terms.hosts:
-        found[Ref("Host", namespace, name)] = _host_status(done, seen, name, by_host[name])
+        found[Ref("Host", done.terms.namespace, name)] = _host_status(done, seen, name, by_host[name])
     return found
 
 

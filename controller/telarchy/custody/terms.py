@@ -102,6 +102,7 @@ class RootTerms:
 class Terms:
     """The whole of it."""
 
+    namespace: str
     fleet: FleetSpec
     fleet_ref: Ref | None
     hosts: Mapping[str, HostTerms]
@@ -132,6 +133,7 @@ def terms_of(world: World, seen: Observation, now: float) -> Terms:
     hosts = {host.name: _host(host, fleet, seen, now) for host in declared}
     floors = tuple(_floor(floor, declared, fleet, hosts, seen, now) for floor in world.of(CustodyFloor))
     return Terms(
+        namespace=world.namespace,
         fleet=fleet,
         fleet_ref=fleets[0].ref if fleets else None,
         hosts=hosts,

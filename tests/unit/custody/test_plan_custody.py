@@ -1,6 +1,9 @@
 """What custody decides, case by case: the story of the README told to the planner."""
 
+from dataclasses import replace
+
 from telarchy.core.plan import Decision, Plan
+from telarchy.core.world import World
 from telarchy.custody.explain import why
 from telarchy.custody.plan import plan_custody
 from telarchy.resources.meta import Ref
@@ -116,6 +119,14 @@ def test_a_host_with_a_disk_in_trouble_is_not_ready_and_says_which() -> None:
     (cellar,) = conditions["cellar"]
     assert (cellar["status"], cellar["message"]) == ("False", "there is no folder /srv/cellar")
     assert "cellar: there is no folder /srv/cellar" in ready(made)["message"]
+
+
+def test_hosts_without_a_floor_are_reported_on_in_their_own_namespace() -> None:
+    """With neither floor nor Fleet there is nothing to take the namespace from but the world."""
+    of = seen(host("attic"))
+    world = replace(World.from_resources([], namespace="garden"), resources=of.world.resources)
+    made = plan_custody(world, of.observation(), NOW)
+    assert Ref("Host", "garden", "attic") in made.statuses
 
 
 def test_an_owner_may_give_missing_volumes_a_grace_too() -> None:
