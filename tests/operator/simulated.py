@@ -2,7 +2,7 @@
 
 Every declared host is up (or one is missing), every root holds titles for every floor, a copy takes a moment, and
 time jumps to where something happens. So an example fleet of ten machines goes through weeks in a second, and what
-the two runtimes make of it can be compared word by word.
+the two runtimes make of it can be compared word by word. Streams play in real time, on the hosts of `livehosts.py`.
 
     python -m tests.operator.simulated --namespace N …      an operator with these rooms
 """
@@ -20,22 +20,28 @@ import click
 from telarchy.cli.operator import log_to_stderr
 from telarchy.core.action import Action
 from telarchy.core.capability import Capability, Report, Wake
+from telarchy.core.clock import SteadyClock
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.core.plan import Plan
 from telarchy.core.world import World
 from telarchy.custody.actions import Copy, Verify
 from telarchy.custody.plan import plan_custody
 from telarchy.hosts.plan import plan_hosts
+from telarchy.links.secrets import FileSecrets
 from telarchy.resources.host import Host
 from telarchy.runtime.engine import Rooms
 from telarchy.runtime.kubernetes.fleet import FleetOptions
 from telarchy.runtime.kubernetes.login import connection
 from telarchy.runtime.kubernetes.operator import OperatorOptions, run_operator
+from telarchy.streaming.capability import Streaming
+from tests.operator.livehosts import LiveHosts
+from tests.unit.custody.fleet import MemoryInRam
 from tests.world import GIB, NOW, Seen, files, seen, stock
 
 DAY = 86400.0
 NOON = 4 * 3600.0  # NOW is eight o'clock in the morning
 JUMPS = 12  # in a row, in which nothing began: then nothing will
+SECRETS = {"TELARCHY_SECRET_DOOR_CAMERA_URL": "rtsp://door.example/main"}  # what the examples name
 
 
 @dataclass
@@ -47,6 +53,7 @@ class Simulation:
     idle: int = 0
     seen: Seen = field(default_factory=lambda: seen())
     at_rest: bool = False
+    live: LiveHosts = field(default_factory=LiveHosts)
 
     def configure(self, world: World) -> None:
         resources = list(world.resources.values())
@@ -57,6 +64,7 @@ class Simulation:
         hosts = world.of(Host)
         if self.missing and hosts:
             self.seen.miss(hosts[-1].name, 60.0)
+            self.live.missing = hosts[-1].name
         self.idle, self.at_rest = 0, False
 
     def pass_time(self, plan: Plan) -> bool:
@@ -134,8 +142,10 @@ class SimulatedCustody(SimulatedHosts):
 
 def rooms(simulation: Simulation) -> Rooms:
     hosts = SimulatedHosts(simulation)
+    secrets = FileSecrets(None, SECRETS)
+    streaming = Streaming(simulation.live, secrets, MemoryInRam(), SteadyClock(), namespace="home")
     nothing: Callable[..., list[str]] = lambda *_: []  # noqa: E731
-    return Rooms(capabilities=(hosts, SimulatedCustody(simulation)), hosts=hosts, why=nothing)
+    return Rooms(capabilities=(hosts, SimulatedCustody(simulation), streaming), hosts=hosts, why=nothing)
 
 
 @click.command()
