@@ -204,7 +204,7 @@ async def staged(
         yield stage
     finally:
         await stage.server.stop()
-        await plane.logs.close()
+        await plane.close()
         await services.retire(stage.link, str(base))
 
 

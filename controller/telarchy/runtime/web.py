@@ -100,7 +100,7 @@ class Web:
             await asyncio.gather(self._serving, return_exceptions=True)
         if self.server is not None:
             await self.server.stop()
-        await self._plane.logs.close()
+        await self._plane.close()
 
     def _metrics(self) -> tuple[bytes, str]:
         book = self.server.book if self.server is not None else None

@@ -12,7 +12,7 @@ from telarchy.links import services
 from telarchy.links.link import Link
 from telarchy.links.secrets import SecretResolver
 from telarchy.resources.stream import Stream
-from telarchy.streaming import layout, relay
+from telarchy.streaming import layout
 from telarchy.streaming.actions import (
     KickService,
     Prune,
@@ -27,12 +27,11 @@ from telarchy.streaming.keys import keys_digest
 from telarchy.streaming.ladder import FfmpegBackend
 from telarchy.streaming.playbacksecrets import PlaybackSecrets
 from telarchy.streaming.remembering import Remembered
-from telarchy.streaming.tokens import TOKENS_FILE, sign, tokens_json
-from telarchy.streaming.wanted import Input, Recipe, Tokens, Upstream, Wanted
+from telarchy.streaming.tokens import TOKENS_FILE, tokens_json
+from telarchy.streaming.wanted import Input, Recipe, Tokens, Wanted
 from telarchy.streaming.watch import prune_argv
 
 PRUNE_TIMEOUT = 120.0
-FOREVER = 9_999_999_999  # ten digits: what edges show each other ends when a secret does
 
 
 class Links(Protocol):
@@ -133,10 +132,6 @@ def secret_contents(bench: Bench, recipe: Recipe) -> dict[str, bytes]:
             case Input(ladder, ref):
                 secret = bench.secrets.resolve(ref.name, ref.key).reveal().decode()
                 return FfmpegBackend().contents(ladder, secret)
-            case Upstream(one, url, private):
-                token = sign(_playback(bench, one.stream)[0], one.stream, FOREVER) if private else ""
-                path = layout.live_path(one.stream, one.generation)
-                return relay.contents(one, f"{url}{token}{path}")
     except UnicodeDecodeError:
         raise ActionFailed("a secret is no text", reason="SecretMissing") from None
     except TelarchyError as problem:

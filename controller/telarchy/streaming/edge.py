@@ -108,17 +108,22 @@ def service(site: EdgeSite) -> Service:
     return serving.http_service(site, configuration(site))
 
 
+def check_authorities(file: str) -> None:
+    """Raises ConfigError for what is no path of a file."""
+    if not _FILE.fullmatch(file) or ".." in file:
+        raise ConfigError(f"{file!r} is no file of certificates")
+
+
 def configuration(site: EdgeSite) -> str:
     sources = [source(url) for url in site.sources]
-    if not _FILE.fullmatch(site.authorities) or ".." in site.authorities:
-        raise ConfigError(f"{site.authorities!r} is no file of certificates")
+    check_authorities(site.authorities)
     upstreams = (
-        _orders(site) + _lasting(site) + "".join(_kept(number, one) for number, one in enumerate(sources))
+        _orders(site) + lasting(site) + "".join(kept(number, one) for number, one in enumerate(sources))
     )
     parts = Parts(
         upstreams=upstreams + (_varnish() if site.varnish else _zones(site)),
         locations=_before_varnish() if site.varnish else _cached(),
-        servers="".join(_hop(number, one, site) for number, one in enumerate(sources)),
+        servers="".join(hop_server(number, one, site.authorities) for number, one in enumerate(sources)),
         cached="$upstream_http_x_cache" if site.varnish else "$upstream_cache_status",
     )
     return serving.frame(site, parts)
@@ -159,7 +164,7 @@ def _zones(site: EdgeSite) -> str:
 """
 
 
-def _lasting(site: EdgeSite) -> str:
+def lasting(site: OriginSite) -> str:
     """How long the cache keeps an answer, told by the hops in the words of HTTP."""
     streams = "".join(
         f"    {nginx.name(one.name)} {max(1, round(one.segment * OUTAGE_TARGETS))};\n" for one in site.streams
@@ -237,14 +242,15 @@ def _before_varnish() -> str:
 """
 
 
-def _kept(number: int, one: Source) -> str:
+def kept(number: int, one: Source) -> str:
     """Connections to a source that is an address."""
     if not one.literal:
         return ""
     return f"  upstream source-{number} {{\n    server {one.place} max_fails=0;\n    keepalive 8;\n  }}\n"
 
 
-def _hop(number: int, one: Source, site: EdgeSite) -> str:
+def hop_server(number: int, one: Source, authorities: str) -> str:
+    """The listener behind which a source is. `authorities`: as of an `EdgeSite`."""
     named, target = "", f"      proxy_pass {one.scheme}://source-{number};\n"
     if (
         not one.literal
@@ -257,7 +263,7 @@ def _hop(number: int, one: Source, site: EdgeSite) -> str:
       proxy_ssl_name {one.host};
       proxy_ssl_verify on;
       proxy_ssl_verify_depth 4;
-      proxy_ssl_trusted_certificate {site.authorities};
+      proxy_ssl_trusted_certificate {authorities};
       proxy_ssl_protocols TLSv1.2 TLSv1.3;
 """
     return f"""  server {{

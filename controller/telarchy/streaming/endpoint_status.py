@@ -73,7 +73,7 @@ def endpoint_status(done: Deliberation, place: Place, now: float) -> dict[str, A
     streams = list(seen.streams.values()) if seen is not None else []
     status: dict[str, Any] = {
         "state": str(whole.state),
-        "viewers": sum(viewers_of(done.terms, done.found, place, one) for one in place.streams),
+        "viewers": sum(viewers_of(place, one) for one in place.streams),
         "egress": figures.rate(sum(one.egress for one in streams)),
         "ingress": figures.rate(sum(one.incoming.bitrate for one in streams if one.incoming is not None)),
         "cacheHitRatio": figures.ratio(sum(one.hits for one in streams), sum(one.misses for one in streams)),
@@ -113,7 +113,7 @@ def _stream(done: Deliberation, place: Place, stream: Stream, now: float) -> dic
         "generation": seen.generation if seen is not None else "",
         "state": str(found.state),
         "restarts": max(0, maker.starts - 1) if maker is not None else 0,
-        "viewers": viewers_of(done.terms, done.found, place, stream),
+        "viewers": viewers_of(place, stream),
     }
     if seen is None:
         return shown

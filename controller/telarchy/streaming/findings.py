@@ -201,18 +201,10 @@ def _failing(place: Place, stream: Stream, before: Choice, interval: float) -> b
     return place.seen.reported - before.since > SETTLING_INTERVALS * interval
 
 
-def viewers_of(terms: Terms, found: Found, place: Place, stream: Stream) -> int:
-    """Who watches a stream on an endpoint. A relay that copies from it fetches like a viewer, and is none."""
+def viewers_of(place: Place, stream: Stream) -> int:
+    """Who watches a stream on an endpoint. Endpoints that fetch from it say what they are, and are not counted."""
     seen = stream_on(place, stream.name)
-    if seen is None or place.unknown or not seen.viewers:
-        return 0
-    relays = 0
-    for other in terms.of(stream):
-        choice = found.choice(other.name, stream.name) if other.relay else None
-        maker = maker_of(other, stream.name)
-        if choice is not None and choice.source == place.name and maker is not None:
-            relays += maker.state is ServiceState.RUNNING
-    return max(0, seen.viewers - relays)
+    return 0 if seen is None or place.unknown else seen.viewers
 
 
 def _starves(place: Place, stream: Stream, own: StreamState, before: Choice) -> bool:

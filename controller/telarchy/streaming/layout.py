@@ -64,6 +64,11 @@ def stale_flag(stream: str) -> str:
     return f"stale/{stream}"
 
 
+def source_path(endpoint: str, stream: str, generation: str) -> str:
+    """The URL path on an edge's 127.0.0.1 under which it passes on what a source has of a generation."""
+    return f"/source/{endpoint}/{stream}/{generation}"
+
+
 def live_path(stream: str, generation: str, *rest: str) -> str:
     """The URL path under which a generation is played: `/live/garden/g1-…/720p/index.m3u8`."""
     return "/".join(("/live", stream, generation, *rest))

@@ -89,6 +89,18 @@ class Parts:
     servers: str = ""
     cached: str = '"-"'  # an expression for the log and the header X-Cache
     gate: str = ""  # what happens to a public request that is let in
+    local: str = ""  # locations of the host's own listener below /source/
+
+
+STALE_GATE = "    if (-f stale/$t_stream) { return 503; }\n"
+SPOOL = """    location / {
+      root spool;
+      disable_symlinks on from=$document_root;
+      log_not_found off;
+      etag on;
+      rewrite ^ /$t_stream/$t_gen/$t_rest break;
+    }
+"""
 
 
 def service(site: OriginSite) -> Service:
@@ -115,25 +127,13 @@ def http_service(site: OriginSite, text: str) -> Service:
 
 
 def configuration(site: OriginSite) -> str:
-    return frame(
-        site,
-        Parts(
-            gate="    if (-f stale/$t_stream) { return 503; }\n",
-            locations="""    location / {
-      root spool;
-      disable_symlinks on from=$document_root;
-      log_not_found off;
-      etag on;
-      rewrite ^ /$t_stream/$t_gen/$t_rest break;
-    }
-""",
-        ),
-    )
+    return frame(site, Parts(gate=STALE_GATE, locations=SPOOL))
 
 
 def frame(site: OriginSite, parts: Parts) -> str:
     """The whole configuration of a server of `site`."""
     listens = nginx.listen(site.address, site.http_port)
+    own = "!~ ^(?:health|source)$" if parts.local else "!= health"
     return f"""{nginx.load(site.modules, ("ngx_http_js_module",))}worker_processes {WORKERS};
 worker_rlimit_nofile 8192;
 worker_shutdown_timeout 30s;
@@ -184,9 +184,9 @@ http {{
     access_log off;
     merge_slashes off;
 {_HEADERS}    if ($request_method !~ ^(?:GET|HEAD)$) {{ return 405; }}
-    if ($t_asked != health) {{ return 404; }}
+    if ($t_asked {own}) {{ return 404; }}
     if ($t_known = 0) {{ return 404; }}
-{parts.locations}  }}
+{parts.local}{parts.locations}  }}
 {parts.servers}}}
 """
 
@@ -219,6 +219,7 @@ def _maps(site: OriginSite, parts: Parts) -> str:
     rest = f"(?<t_rest>{_escaped(MASTER)}|{RENDITION}/(?:{media}))"
     what = rf"(?<t_stream>{NAME})/(?<t_gen>{GENERATION})/{rest}(?:\?.*)?$"
     token = "(?:/p/(?<t_sig>[A-Za-z0-9_-]{43})/(?<t_exp>[1-9][0-9]{9}))?"
+    source = f'    "~^/source/(?<t_from>{RENDITION})/{what}" source;\n' if parts.local else ""
     streams = "".join(
         f"    {nginx.name(one.name)} {Access.PRIVATE if one.private else Access.OPEN};\n"
         for one in site.streams
@@ -229,7 +230,7 @@ def _maps(site: OriginSite, parts: Parts) -> str:
     /ping alive;
     "~^{token}/live/{what}" play;
     "~^/health/{what}" health;
-  }}
+{source}  }}
   map $t_asked $t_logged {{
     default 1;
     alive 0;

@@ -132,7 +132,7 @@ def _served(done: Deliberation, place: Place, stream: Stream, now: float) -> dic
         "name": place.name,
         "role": place.endpoint.spec.role,
         "state": str(found.state),
-        "viewers": viewers_of(done.terms, done.found, place, stream),
+        "viewers": viewers_of(place, stream),
     }
     limits = place.limits(stream)
     if seen is not None and seen.age is not None and found.state is not StreamState.UNKNOWN:

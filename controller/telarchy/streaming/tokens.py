@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 GRACE_SECONDS = 15 * 60
+OWN_STEP = 5 * 60
 TOKENS_FILE = "tokens.json"
 HEADER = "Telarchy-Token"  # `<signature>/<expires>`: for a client that writes down the addresses it fetches
 _LATEST = 9_999_999_999  # ten digits
@@ -43,6 +44,12 @@ def signature(secret: str, stream: str, expires: int) -> str:
 def sign(secret: str, stream: str, expires: int) -> str:
     """The path prefix that opens `stream` until `expires`: `/p/<signature>/<expires>`."""
     return f"/p/{signature(secret, stream, expires)}/{expires}"
+
+
+def own_end(now: float) -> int:
+    """Until when a token lasts that an endpoint of ours makes for a request of its own: ten to fifteen minutes, and the
+    same for a while, so that what is asked for keeps its address."""
+    return (int(now) // OWN_STEP + 3) * OWN_STEP
 
 
 def verify(secrets: Sequence[str], stream: str, given: str, expires: str, now: float) -> Verdict:

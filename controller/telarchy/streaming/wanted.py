@@ -13,7 +13,7 @@ from telarchy.errors import ConfigError
 from telarchy.resources.meta import SecretRef
 from telarchy.resources.stream import Stream
 from telarchy.resources.streamkey import StreamKey
-from telarchy.streaming import edge, ingest, layout, relay, serving, varnish
+from telarchy.streaming import edge, ingest, layout, relay, relaysite, serving, varnish
 from telarchy.streaming.keys import KeyLine, keys_json
 from telarchy.streaming.ladder import (
     FfmpegBackend,
@@ -44,16 +44,7 @@ class Input:
     secret: SecretRef
 
 
-@dataclass(frozen=True)
-class Upstream:
-    """From where a relay copies. `url`: of the source; with a token in front of the path where `private`."""
-
-    relay: relay.Relay
-    url: str
-    private: bool
-
-
-Recipe = Tokens | Input | Upstream
+Recipe = Tokens | Input
 """What the secret files of a service are made of, by the one who acts."""
 
 
@@ -185,7 +176,7 @@ def _make_stream(made: _Making, stream: Stream) -> None:
     name = kind(stream.name)
     made.stream_of[name], made.generation_of[name] = stream.name, made.active[stream.name]
     try:
-        service = _ladder(made, stream, name) if made.place.origin else _relay(made, stream, name)
+        service = _ladder(made, stream, name) if made.place.origin else _relay(made, stream)
     except ConfigError as problem:
         made.blocked[name] = str(problem)
         return
@@ -272,16 +263,13 @@ def _relayed(one: relay.Relay) -> Service:
     return relay.service(one)
 
 
-def _relay(made: _Making, stream: Stream, name: str) -> Service:
+def _relay(made: _Making, stream: Stream) -> Service:
     source = made.terms.places.get(made.choices.get((made.place.name, stream.name), ""))
     if source is None or not source.url:
         raise ConfigError("none of its sources has this stream")
-    private = stream.spec.visibility == "Private" and not source.external
-    mark = made.mark(stream) if private else ""
-    if mark is None:
+    if stream.spec.visibility == "Private" and made.mark(stream) is None:
         raise ConfigError(f"the playback secret of {stream.name} cannot be read")
     ladder = ladder_of(made, stream)
-    told = f"{source.url} {ladder.generation} {mark}"
     one = relay.Relay(
         stream=stream.name,
         generation=ladder.generation,
@@ -291,9 +279,10 @@ def _relay(made: _Making, stream: Stream, name: str) -> Service:
         segment=ladder.segment,
         window=ladder.window,
         stale=ladder.stale,
-        mark=hashlib.sha256(told.encode()).hexdigest()[:16],
+        source=source.name,
+        mark=hashlib.sha256(source.url.encode()).hexdigest()[:16],
+        port=layout.health_port(made.place.endpoint.spec.listen.http),
     )
-    made.recipes[name] = Upstream(one, source.url, private)
     return _relayed(one)
 
 
@@ -312,8 +301,7 @@ def _serve(made: _Making) -> None:
         if caches and spec.cache == "Varnish":
             made.blocked[layout.CACHE] = made.blocked[layout.HTTP]
         return
-    site = edge.EdgeSite if caches else serving.OriginSite
-    told = site(
+    told: serving.OriginSite = serving.OriginSite(
         http_port=spec.listen.http,
         address=str(spec.listen.address),
         streams=tuple(_site_stream(made, one, caches) for one in made.streams),
@@ -321,11 +309,14 @@ def _serve(made: _Making) -> None:
         secrets=" ".join(f"{name}:{mark}" for name, mark in sorted(marks.items())),
     )
     try:
-        if isinstance(told, edge.EdgeSite):
-            if spec.cache == "Varnish":
-                told = edge.EdgeSite(**{**vars(told), "varnish": True})
-                made.services[layout.CACHE] = _varnish(told)
-            made.services[layout.HTTP] = _edge(told)
+        if caches:
+            site = edge.EdgeSite(**vars(told), varnish=spec.cache == "Varnish")
+            if site.varnish:
+                made.services[layout.CACHE] = _varnish(site)
+            made.services[layout.HTTP] = _edge(site)
+        elif place.relay:
+            ways = tuple(sorted({way for one in made.streams for way in _sources(made, one)}))
+            made.services[layout.HTTP] = _relay_site(relaysite.RelaySite(**vars(told), upstreams=ways))
         else:
             made.services[layout.HTTP] = _origin(told)
     except ConfigError as problem:
@@ -340,12 +331,12 @@ def _site_stream(made: _Making, stream: Stream, caches: bool) -> serving.SiteStr
         name=stream.name,
         private=stream.spec.visibility == "Private",
         segment=stream.spec.segment.duration.seconds,
-        sources=tuple(dict.fromkeys(_sources(made, stream))) if caches else (),
+        sources=tuple(dict.fromkeys(url for _, url in _sources(made, stream))) if caches else (),
     )
 
 
-def _sources(made: _Making, stream: Stream) -> Iterator[str]:
-    """Base URLs, the chosen one first, then by priority."""
+def _sources(made: _Making, stream: Stream) -> Iterator[tuple[str, str]]:
+    """Names and base URLs, the chosen one first, then by priority."""
     chosen = made.choices.get((made.place.name, stream.name), "")
     allowed = made.terms.sources.get(made.place.name, ())
     listed = sorted(
@@ -355,7 +346,7 @@ def _sources(made: _Making, stream: Stream) -> Iterator[str]:
     for one in listed:
         other = made.terms.places.get(one.endpoint_ref)
         if one.endpoint_ref in allowed and other is not None and other.takes(stream) and other.url:
-            yield other.url
+            yield other.name, other.url
 
 
 @lru_cache(maxsize=1024)
@@ -366,6 +357,11 @@ def _origin(site: serving.OriginSite) -> Service:
 @lru_cache(maxsize=1024)
 def _edge(site: edge.EdgeSite) -> Service:
     return edge.service(site)
+
+
+@lru_cache(maxsize=1024)
+def _relay_site(site: relaysite.RelaySite) -> Service:
+    return relaysite.service(site)
 
 
 @lru_cache(maxsize=256)

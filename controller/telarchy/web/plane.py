@@ -26,6 +26,7 @@ from telarchy.streaming.serving import FOR_EVER, GENERATION, NAME, RENDITION
 from telarchy.streaming.tokens import Verdict
 from telarchy.web.accesslog import AccessLogs, Entry
 from telarchy.web.fleetview import FleetView, Views
+from telarchy.web.passing import Passing
 from telarchy.web.playback import built_in
 from telarchy.web.safety import harden
 
@@ -101,7 +102,12 @@ class MediaPlane:
     ) -> None:
         self._views, self._clock = views, clock
         self.logs = logs or AccessLogs()
+        self._passing = Passing(clock=clock)
         self._salt = randomness.token_bytes(32)
+
+    async def close(self) -> None:
+        await self._passing.close()
+        await self.logs.close()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """For whatever endpoint has it."""
@@ -111,7 +117,10 @@ class MediaPlane:
         self, request: web.Request, only: str | None, *, health: bool = False
     ) -> web.StreamResponse:
         """For the endpoint `only`, as `namespace/name`. `health`: the host's own listener, where no token is asked."""
-        asked = meaning(request.rel_url.raw_path)
+        path = request.rel_url.raw_path
+        if health and only is not None and path.startswith("/source/"):
+            return await self._pass_on(request, only)
+        asked = meaning(path)
         if asked is None or asked.health != health:
             return _refused(404)
         found = self._find(asked, only)
@@ -124,6 +133,14 @@ class MediaPlane:
         if not health and request.method != hdrs.METH_OPTIONS:
             request[_LOGGED] = (asked, base)
         return response
+
+    async def _pass_on(self, request: web.Request, only: str) -> web.StreamResponse:
+        namespace, _, name = only.partition("/")
+        view = self._views.get(namespace)
+        endpoint = view.endpoints.get(name) if view is not None else None
+        if view is None or endpoint is None:
+            return _refused(404)
+        return await self._passing.answer(request, view, endpoint)
 
     async def sent(self, request: web.Request, response: web.StreamResponse) -> None:
         """To be called when an answer's headers are known (`Application.on_response_prepare`): makes its line."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,14 @@ def test_the_argv_of_each_input_is_pinned(name: str) -> None:
 
 def copied() -> Relay:
     one = CASES["published"]
-    return Relay(stream="garden", generation=one.generation, pictures=one.pictures, mark="9b")
+    return Relay(
+        stream="garden",
+        generation=one.generation,
+        pictures=one.pictures,
+        source="black-origin",
+        mark="9b",
+        port=18080,
+    )
 
 
 def test_the_argv_of_a_relay_is_pinned() -> None:
@@ -130,24 +138,27 @@ def test_secrets_are_in_secret_files_alone() -> None:
         assert [word for word in (b"horse", b"hunter2") if word in held[1]]
 
 
-def test_a_relay_names_its_source_in_a_secret_file_alone() -> None:
+def test_a_relay_asks_its_own_server_and_knows_no_token() -> None:
     service = relay.service(copied())
-    address = "http://origin:8080/p/SIGNED/1800000000/live/garden/g1-0f3a9c21"
-    held = relay.contents(copied(), address)
-    assert set(held) == set(service.secret_files)
-    assert "SIGNED" not in repr(service)
-    listed = parse_master(held["source.m3u8"])
+    assert not service.secret_files
+    listed = parse_master(service.files["source.m3u8"])
+    address = "http://127.0.0.1:18080/source/black-origin/garden/g1-0f3a9c21"
     assert [one.uri for one in listed.variants] == [
         f"{address}/{name}/index.m3u8" for name in ("720p", "360p")
     ]
 
 
-@pytest.mark.parametrize(
-    "address", ["file:///etc", "http://a/\n#EXT", "concat:http://a", 'http://a/"', "//a"]
-)
-def test_a_relay_copies_from_the_web_alone(address: str) -> None:
+@pytest.mark.parametrize("changed", [{"source": "other"}, {"mark": "9c"}])
+def test_another_source_is_another_start_of_a_relay(changed: dict[str, Any]) -> None:
+    other = dataclasses.replace(copied(), **changed)
+    assert relay.service(other).argv == relay.service(copied()).argv
+    assert relay.service(other).start_digest != relay.service(copied()).start_digest
+
+
+@pytest.mark.parametrize("source", ["a/b", "..", 'a"', "A", ""])
+def test_what_is_no_name_of_a_source_is_refused(source: str) -> None:
     with pytest.raises(ConfigError):
-        relay.contents(copied(), address)
+        dataclasses.replace(copied(), source=source)
 
 
 @pytest.mark.parametrize(

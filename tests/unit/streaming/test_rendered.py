@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from telarchy.errors import ConfigError
-from telarchy.streaming import edge, ingest, serving, varnish
+from telarchy.streaming import edge, ingest, relaysite, serving, varnish
 from telarchy.streaming.edge import EdgeSite
 from telarchy.streaming.ingest import IngestSite
+from telarchy.streaming.relaysite import RelaySite
 from telarchy.streaming.serving import OriginSite, SiteStream
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,6 +25,9 @@ TEXTS = {
     "ingest.conf": ingest.configuration(IngestSite()),
     "origin.conf": serving.configuration(OriginSite(streams=STREAMS, secrets="4f1e")),
     "edge.conf": edge.configuration(EDGE),
+    "relay.conf": relaysite.configuration(
+        RelaySite(streams=STREAMS, secrets="4f1e", upstreams=(("far", FAR), ("near", NEAR)))
+    ),
     "edge-varnish.vcl": varnish.rules(EDGE),
 }
 

@@ -4,7 +4,7 @@
 import crypto from 'crypto';
 
 const GRACE = 900;        // seconds for which a session that runs goes on after its token's end
-const STEP = 300;         // an edge's own tokens change this often
+const STEP = 300;         // an edge's own tokens change this often (tokens.own_end)
 const SHOWN = /^([A-Za-z0-9_-]{43})\/([1-9][0-9]{9})$/;
 
 function signature(secret, stream, expires) {
