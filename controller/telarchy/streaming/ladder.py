@@ -19,6 +19,7 @@ from telarchy.core.service import BACK_OFF, Service
 from telarchy.errors import ConfigError
 from telarchy.streaming import inputs, layout
 from telarchy.streaming.evidence import InputSeen
+from telarchy.streaming.graph import Frame, fitted
 from telarchy.streaming.master import Picture, bandwidth, master_playlist
 from telarchy.streaming.scripts import text
 
@@ -290,18 +291,14 @@ def _input(service: str, source: Source, ladder: Ladder) -> list[str]:
 
 def _encoding(ladder: Ladder) -> list[str]:
     pictures = ladder.pictures
-    labels = [f"[p{at}]" for at in range(len(pictures))]
-    graph = [f"[0:v:0]scale=trunc(iw*sar/2)*2:ih,setsar=1,split={len(pictures)}{''.join(labels)}"]
-    for at, (one, asked) in enumerate(zip(pictures, ladder.renditions, strict=True)):
-        size = f"{one.width}:{one.height}"
-        rate = f"fps={asked.frame_rate}," if asked.frame_rate else ""
-        graph.append(
-            f"[p{at}]{rate}scale={size}:force_original_aspect_ratio=decrease:force_divisible_by=2,"
-            f"pad={size}:(ow-iw)/2:(oh-ih)/2,setsar=1[v{at}]"
-        )
-    argv = ["-filter_complex", ";".join(graph)]
-    for at in range(len(pictures)):
-        argv += ["-map", f"[v{at}]"]
+    frames = [
+        Frame(one.width, one.height, asked.frame_rate)
+        for one, asked in zip(pictures, ladder.renditions, strict=True)
+    ]
+    graph = fitted(frames)
+    argv = ["-filter_complex", graph.text]
+    for output in graph.outputs:
+        argv += ["-map", output]
     if ladder.audio is not None:
         argv += ["-map", "1:a:0" if isinstance(ladder.source, Pattern) else "0:a:0"]
     argv += ["-c:v", "libx264", "-preset", ladder.preset, "-profile:v", "main", "-pix_fmt", "yuv420p"]
