@@ -41,6 +41,15 @@ from telarchy.errors import ConfigError
     help="Serve pages, the playback API and /metrics there. Without it: not at all.",
 )
 @click.option(
+    "--trusted-proxy",
+    "trusted",
+    metavar="ADDRESS|CIDR",
+    multiple=True,
+    envvar="TELARCHY_TRUSTED_PROXY",
+    show_envvar=True,
+    help="A reverse proxy in front of --listen: its X-Forwarded-For tells who asks. May be given several times.",
+)
+@click.option(
     "--identity",
     default="",
     envvar="POD_NAME",
@@ -64,6 +73,7 @@ def operator(
     namespaces: tuple[str, ...],
     liveness: str,
     listen: str,
+    trusted: tuple[str, ...],
     identity: str,
     kubeconfig: Path | None,
     log_level: str,
@@ -85,18 +95,21 @@ def operator(
     from telarchy.runtime.kubernetes.health import parse_address
     from telarchy.runtime.kubernetes.login import connection
     from telarchy.runtime.kubernetes.operator import OperatorOptions, run_operator
+    from telarchy.web.forwarded import networks
     from telarchy.web.public import parse_listen
 
     if liveness:
         parse_address(liveness)
     if listen:
         parse_listen(listen)
+    networks(trusted)
     log_to_stderr(log_level)
     wanted = OperatorOptions(
         FleetOptions(state, identity or some_identity()),
         namespaces=tuple(dict.fromkeys(name for text in namespaces for name in text.split(",") if name)),
         liveness=liveness,
         listen=listen,
+        trusted=trusted,
     )
     asyncio.run(run_operator(lambda: connection(kubeconfig), wanted))
 

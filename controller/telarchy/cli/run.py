@@ -41,6 +41,15 @@ PAUSE_SECONDS = 0.25  # changes within this time are told together
     show_envvar=True,
     help="Serve the page, the playback API and /metrics there. Without it: not at all.",
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted",
+    metavar="ADDRESS|CIDR",
+    multiple=True,
+    envvar="TELARCHY_TRUSTED_PROXY",
+    show_envvar=True,
+    help="A reverse proxy in front of --listen: its X-Forwarded-For tells who asks. May be given several times.",
+)
 @click.option("--plain", is_flag=True, help="Lines instead of the live view.")
 @click.option("--quiet", "-q", is_flag=True, help="Say nothing but errors.")
 @options.namespace
@@ -53,6 +62,7 @@ def run(
     timeout: float,
     observe_only: bool,
     listen: str,
+    trusted: tuple[str, ...],
     plain: bool,
     quiet: bool,
     namespace: str,
@@ -77,6 +87,7 @@ def run(
         timeout=timeout,
         observe_only=observe_only,
         listen=listen,
+        trusted=trusted,
     )
     live = sys.stdout.isatty() and not plain and not quiet
     return run_quietly(_run(asked, live=live, quiet=quiet), state)

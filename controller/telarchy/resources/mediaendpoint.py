@@ -84,6 +84,16 @@ CorsOrigin = Annotated[
     Field(min_length=1, max_length=300),
     Shaped(rf"^(\*|https?://{AUTHORITY})$", "a CORS origin is `*`, or like https://tv.example:8443"),
 ]
+_OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+ProxyNetwork = Annotated[
+    str,
+    Field(min_length=2, max_length=49),
+    Shaped(
+        rf"^(({_OCTET}\.){{3}}{_OCTET}(/(3[0-2]|[12][0-9]|[1-9]))?"
+        r"|[0-9A-Fa-f]*:[0-9A-Fa-f:]*(/(12[0-8]|1[01][0-9]|[1-9][0-9]|[1-9]))?)$",
+        "a proxy is an address or a network, and never everybody: 192.0.2.7, 10.0.0.0/24, 2001:db8::/64",
+    ),
+]
 
 
 class Listen(Model):
@@ -94,6 +104,11 @@ class Listen(Model):
         default=1935, description="The port that publishers send to (Origin)."
     )
     address: ListenAddress = Field(default="0.0.0.0", description="The address; 0.0.0.0 is all of IPv4.")
+    trusted_proxies: Annotated[tuple[ProxyNetwork, ...], Field(max_length=16)] = Field(
+        default=(),
+        description="Reverse proxies in front of it, whose `X-Forwarded-For` tells viewers apart. What anybody else "
+        "says there is not believed.",
+    )
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

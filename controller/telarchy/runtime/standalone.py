@@ -52,6 +52,7 @@ class RunOptions:
 
     source:         a path, `git+URL#branch:path`, or "" for the embedded store
     listen:         `host:port` of the web server; "" for none
+    trusted:        reverse proxies in front of it, as addresses or networks
     until_settled:  end when everything declared is so, or after `timeout` seconds
     """
 
@@ -64,6 +65,7 @@ class RunOptions:
     timeout: float = 120.0
     observe_only: bool = False
     listen: str = ""
+    trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _web(engine: Engine, answers: Answers, store: Store, options: RunOptions) ->
     return Web(
         lambda: (door,),
         listen=options.listen,
+        trusted=options.trusted,
         state=options.state,
         figures=lambda: (figures,),
         health=answers.health,

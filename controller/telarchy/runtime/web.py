@@ -19,6 +19,7 @@ from telarchy.store import Store
 from telarchy.streaming.playbacksecrets import PlaybackSecrets
 from telarchy.streaming.snapshots import SnapshotBook
 from telarchy.web.fleetview import FleetDoor, Fleets, Views
+from telarchy.web.forwarded import networks
 from telarchy.web.metrics import CONTENT_TYPE, FleetFigures, metrics_text
 from telarchy.web.pagefiles import PageFiles, asset_folders
 from telarchy.web.plane import MediaPlane
@@ -41,9 +42,11 @@ def engine_door(engine: Engine, store: Store, secrets: SecretResolver, namespace
 
 
 class Web:
-    """Everything that is served. `start` raises ConfigError where `listen` cannot be had.
+    """Everything that is served. Raises ConfigError for `trusted` that are no proxies, and at `start` where `listen`
+    cannot be had.
 
     fleets:   the doors, asked anew each time
+    trusted:  reverse proxies in front of `listen`, as addresses or networks
     figures:  of the fleets, for Prometheus
     health:   what /healthz says
     tell:     hears why an endpoint cannot be served
@@ -54,13 +57,15 @@ class Web:
         fleets: Fleets,
         *,
         listen: str = "",
+        trusted: tuple[str, ...] = (),
         state: Path | None = None,
         figures: Callable[[], Iterable[FleetFigures]] = list,
         health: Callable[[], Mapping[str, Any]] = dict,
         tell: Tell = lambda ref, why: None,
     ) -> None:
         views = Views(fleets)
-        self._plane = MediaPlane(views)
+        proxies = networks(trusted)
+        self._plane = MediaPlane(views, trusted=proxies)
         self._figures = figures
         address = parse_listen(listen) if listen else None
         self.server: PublicServer | None = None
@@ -72,6 +77,7 @@ class Web:
                 metrics=self._metrics,
                 plane=self._plane,
                 page_files=PageFiles(asset_folders(state)),
+                trusted=proxies,
             )
         taken = frozenset((address[1],)) if address is not None else frozenset[int]()
         self._sites = PlaneSites(views, self._plane, tell, taken=taken)

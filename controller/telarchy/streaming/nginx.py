@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from telarchy.errors import ConfigError
 
@@ -38,6 +38,22 @@ def origin(text: str) -> str:
     if not _ORIGIN.fullmatch(text):
         raise ConfigError(f"{text!r} is no web origin such as https://example.net")
     return text
+
+
+def proxies(networks: Iterable[str]) -> str:
+    """The lines of a server before which these addresses and networks stand as proxies; "" for none."""
+    lines = []
+    for text in networks:
+        try:
+            one = ip_network(text, strict=False)
+        except ValueError:
+            raise ConfigError(f"{text!r} is no address or network of a proxy") from None
+        if one.prefixlen == 0:
+            raise ConfigError(f"{text!r} is everybody, who could say anything: name the proxies alone")
+        lines.append(f"    set_real_ip_from {one};\n")
+    if not lines:
+        return ""
+    return "".join(lines) + "    real_ip_header X-Forwarded-For;\n    real_ip_recursive on;\n"
 
 
 def listen(address: str, number: int) -> str:

@@ -61,6 +61,7 @@ class OriginSite:
     """A server of what lies in the spool: an origin, or an edge that fills a spool itself.
 
     cors:     web origins whose pages may play; `*` is any
+    proxies:  addresses and networks of reverse proxies in front of it, whose word is taken for who asks
     secrets:  mark of the secrets of its private streams; the one who acts gives `tokens.json` (`tokens.tokens_json`)
     """
 
@@ -68,6 +69,7 @@ class OriginSite:
     address: str = "0.0.0.0"
     streams: tuple[SiteStream, ...] = ()
     cors: tuple[str, ...] = ("*",)
+    proxies: tuple[str, ...] = ()
     secrets: str = ""
     modules: str = nginx.DEBIAN_MODULES
 
@@ -171,7 +173,7 @@ http {{
     listen {listens} backlog=1024;
     access_log {ACCESS_LOG} telarchy buffer=16k flush=1s if=$t_logged;
     merge_slashes off;
-{_HEADERS}    if ($t_asked = alive) {{ return 204; }}
+{nginx.proxies(site.proxies)}{_HEADERS}    if ($t_asked = alive) {{ return 204; }}
     if ($request_method !~ ^(?:GET|HEAD|OPTIONS)$) {{ return 405; }}
     if ($t_asked != play) {{ return 404; }}
     if ($t_known = 0) {{ return 404; }}

@@ -306,6 +306,7 @@ def _serve(made: _Making) -> None:
         address=str(spec.listen.address),
         streams=tuple(_site_stream(made, one, caches) for one in made.streams),
         cors=tuple(str(one) for one in spec.cors),
+        proxies=tuple(str(one) for one in spec.listen.trusted_proxies),
         secrets=" ".join(f"{name}:{mark}" for name, mark in sorted(marks.items())),
     )
     try:

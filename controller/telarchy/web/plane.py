@@ -26,6 +26,7 @@ from telarchy.streaming.serving import FOR_EVER, GENERATION, NAME, RENDITION
 from telarchy.streaming.tokens import Verdict
 from telarchy.web.accesslog import AccessLogs, Entry
 from telarchy.web.fleetview import FleetView, Views
+from telarchy.web.forwarded import Networks, asker, networks
 from telarchy.web.passing import Passing
 from telarchy.web.playback import built_in
 from telarchy.web.safety import harden
@@ -98,12 +99,19 @@ class MediaPlane:
     """Answers for all built-in endpoints, or for one of them (`only`)."""
 
     def __init__(
-        self, views: Views, logs: AccessLogs | None = None, *, clock: Callable[[], float] = time.time
+        self,
+        views: Views,
+        logs: AccessLogs | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        trusted: Networks = (),
     ) -> None:
+        """`trusted`: proxies in front of what is served for all endpoints; one endpoint's own are in its manifest."""
         self._views, self._clock = views, clock
         self.logs = logs or AccessLogs()
         self._passing = Passing(clock=clock)
         self._salt = randomness.token_bytes(32)
+        self._trusted = trusted
 
     async def close(self) -> None:
         await self._passing.close()
@@ -131,7 +139,8 @@ class MediaPlane:
         _allow(response, request, endpoint)
         harden(response)
         if not health and request.method != hdrs.METH_OPTIONS:
-            request[_LOGGED] = (asked, base)
+            trusted = self._trusted if only is None else networks(endpoint.spec.listen.trusted_proxies)
+            request[_LOGGED] = (asked, base, asker(request, trusted))
         return response
 
     async def _pass_on(self, request: web.Request, only: str) -> web.StreamResponse:
@@ -145,9 +154,9 @@ class MediaPlane:
     async def sent(self, request: web.Request, response: web.StreamResponse) -> None:
         """To be called when an answer's headers are known (`Application.on_response_prepare`): makes its line."""
         if _LOGGED in request:
-            asked, base = request[_LOGGED]
-            assert isinstance(asked, Asked) and isinstance(base, Path)
-            self._log(request, asked, base, response)
+            asked, base, who = request[_LOGGED]
+            assert isinstance(asked, Asked) and isinstance(base, Path) and isinstance(who, str)
+            self._log(request, asked, base, who, response)
 
     def _find(self, asked: Asked, only: str | None) -> tuple[FleetView, MediaEndpoint, Path, Stream] | None:
         """The endpoint that has the generation, a fresh one if there is a choice."""
@@ -212,13 +221,15 @@ class MediaPlane:
             return 0
         return 403 if verdict is Verdict.FORGED else 410
 
-    def _log(self, request: web.Request, asked: Asked, base: Path, response: web.StreamResponse) -> None:
+    def _log(
+        self, request: web.Request, asked: Asked, base: Path, who: str, response: web.StreamResponse
+    ) -> None:
         sent = 0 if request.method == hdrs.METH_HEAD else (response.content_length or 0)
         viewer = "-"
         # as in nginx: whoever fetches playlists watches, unless it is another endpoint of ours
         if asked.kind in PLAYLISTS and "telarchy" not in request.headers.get(hdrs.VIA, ""):
             sig = asked.token[0] if asked.token is not None else ""
-            parts = (request.remote or "", request.headers.get(hdrs.USER_AGENT, ""), sig)
+            parts = (who, request.headers.get(hdrs.USER_AGENT, ""), sig)
             mark = hmac.new(self._salt, "\n".join(parts).encode("utf-8", "replace"), hashlib.sha256)
             viewer = mark.hexdigest()[:16]
         self.logs.add(

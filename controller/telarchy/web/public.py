@@ -36,6 +36,7 @@ from telarchy.web import access, reports
 from telarchy.web.access import AccessDenied
 from telarchy.web.answers import NotFound
 from telarchy.web.fleetview import FleetView, Views
+from telarchy.web.forwarded import Networks, asker, origin
 from telarchy.web.pagefiles import PageFiles
 from telarchy.web.plane import MediaPlane
 from telarchy.web.playback import Token, listed, playback
@@ -60,6 +61,7 @@ class PublicServer:
 
     metrics:  the text for Prometheus; None: not served
     plane:    serves what built-in endpoints have, below /live and /p; None: nothing
+    trusted:  reverse proxies in front of it, whose word is taken for who asks
     """
 
     def __init__(
@@ -71,11 +73,12 @@ class PublicServer:
         metrics: Callable[[], tuple[bytes, str]] | None = None,
         plane: MediaPlane | None = None,
         page_files: PageFiles | None = None,
+        trusted: Networks = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.views, self.book, self.port = views, ReportBook(), listen[1]
         self._listen, self._health, self._metrics, self._clock = listen, health, metrics, clock
-        self._plane = plane
+        self._plane, self._trusted = plane, trusted
         self.page_files = page_files or PageFiles()
         self._asking = RateLimit(per_second=5.0, burst=60)
         self._reporting = RateLimit(per_second=0.5, burst=30)
@@ -146,7 +149,7 @@ class PublicServer:
         view = self._view(request)
         stream = self._stream(view, request)
         token = self._allowed(view, stream, request)
-        return _json(playback(view, stream, token, str(request.url.origin())), cors=True)
+        return _json(playback(view, stream, token, origin(request, self._trusted)), cors=True)
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         self._within(self._reporting, request)
@@ -217,7 +220,7 @@ class PublicServer:
         return access.check(secrets, stream.metadata.name, token, self._clock())
 
     def _within(self, limit: RateLimit, request: web.Request) -> None:
-        wait = limit.wait(request.remote or "")
+        wait = limit.wait(asker(request, self._trusted))
         if wait:
             self.book.refused["rate"] += 1
             raise web.HTTPTooManyRequests(headers={"Retry-After": str(int(wait) + 1)})

@@ -45,6 +45,7 @@ async def web_server(health: HealthServer, options: OperatorOptions) -> AsyncIte
     web = Web(
         lambda: [one.door() for one in health.operator.fleets.values()],
         listen=options.listen,
+        trusted=options.trusted,
         state=options.fleets.state,
         figures=health.figures,
         health=health.report,

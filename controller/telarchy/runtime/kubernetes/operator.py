@@ -46,6 +46,7 @@ class OperatorOptions:
     namespaces:  the fleets to act on; () means every namespace
     liveness:    `http://host:port/path` to answer probes at, with `/metrics` beside it; "" for none
     listen:      `host:port` of the web server: pages, playback, reports; "" for none
+    trusted:     reverse proxies in front of it, as addresses or networks
     relist:      seconds between the lists that are compared with what the watch told
     knock:       seconds until a namespace that may not be read is tried again for the first time
     """
@@ -54,6 +55,7 @@ class OperatorOptions:
     namespaces: tuple[str, ...] = ()
     liveness: str = ""
     listen: str = ""
+    trusted: tuple[str, ...] = ()
     relist: float = RELIST_SECONDS
     knock: float = KNOCK_SECONDS
     writes_per_second: float = WRITES_PER_SECOND
