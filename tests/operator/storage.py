@@ -196,8 +196,8 @@ class Storage:
         for field in ("apiVersion", "kind", "metadata"):
             if field not in body:
                 raise Refused(400, "BadRequest", f"{field} must be set in an apply patch")
-        if body["metadata"].get("resourceVersion") or body["metadata"].get("managedFields"):
-            raise Refused(409, "Conflict", "an apply patch that carries a resourceVersion must match it")
+        if body["metadata"].get("managedFields"):
+            raise Refused(400, "BadRequest", "metadata.managedFields must be nil")
         if not manager:
             raise Refused(400, "BadRequest", "fieldManager is required for apply patch")
         if subresource != "status":
@@ -205,6 +205,12 @@ class Storage:
                 return self.create(key[0], key[1], body)
             return self._update(key, self.get(key), merged(self.get(key), body), subresource)
         now = self.get(key)
+        # of a write to /status all metadata but the version is passed over, the uid too
+        if (
+            body["metadata"].get("resourceVersion", now["metadata"]["resourceVersion"])
+            != now["metadata"]["resourceVersion"]
+        ):
+            raise Refused(409, "Conflict", "the object has been modified")
         if (schema := self.schemas.get(key[0])) is not None:
             known = copy.deepcopy(body.get("status") or {})
             prune(schema["properties"]["status"], known)

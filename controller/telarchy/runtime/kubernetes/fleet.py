@@ -75,7 +75,7 @@ class ClusterFleet:
         self.lease = Lease(cluster, namespace, options.identity, options.lease)
         self.engine: Engine | None = None
         self.tenure: Tenure | None = None
-        self.statuses = StatusWriter(cluster, rate, self._status_without_object)
+        self.statuses = StatusWriter(cluster, rate, self._version_of, self._status_without_object)
         self.events = EventPoster(cluster, options.identity, self._uid_of)
         self.finalizers = Finalizers(cluster, self.objects, rate)
         self.failures = 0
@@ -146,6 +146,10 @@ class ClusterFleet:
     def _uid_of(self, ref: Ref) -> str:
         held = self.objects.get(ref)
         return held.uid if held is not None else ""
+
+    def _version_of(self, ref: Ref) -> tuple[str, str]:
+        held = self.objects.get(ref)
+        return (held.uid, held.version) if held is not None else ("", "")
 
     def reported(self, ref: Ref) -> Mapping[str, Any] | None:
         """The status that was last reported."""

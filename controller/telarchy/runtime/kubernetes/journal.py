@@ -70,7 +70,7 @@ class ClusterJournal:
             if status == self.status(ref):
                 continue
             self._statuses[ref] = (held.uid, status)
-            self._writer.put(ref, status)
+            self._writer.put(ref, held.uid, status)
             new.append(ref)
         return new
 

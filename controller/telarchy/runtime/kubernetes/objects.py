@@ -40,7 +40,7 @@ class Held:
     problems:  why the present version cannot be used, () when it can
     deleted:   it only waits for its finalizers
     final:     whether ours is among them
-    status:    as the API server had it last
+    status:    as the API server had it last, in that version
     """
 
     ref: Ref
@@ -54,6 +54,7 @@ class Held:
     deleted: bool = False
     final: bool = False
     status: Body = field(default_factory=dict, compare=False)
+    version: str = field(default="", compare=False)
 
     @property
     def face(self) -> tuple[Any, ...]:
@@ -174,6 +175,7 @@ def _held(body: Body, before: Held | None) -> Held:
         deleted=bool(metadata.get("deletionTimestamp")),
         final=FINALIZER in (metadata.get("finalizers") or ()),
         status=body.get("status") or {},
+        version=str(metadata.get("resourceVersion", "")),
     )
 
 

@@ -1,8 +1,12 @@
 """Writing statuses: only what changed, the newest only, at a bounded rate, until it is there.
 
 By server-side apply: conditions are merged by their type and other writers' conditions stay; a field that we no
-longer report is taken out, which a merge patch could only do by naming it; and no write can conflict with a person's
-edit, since it carries no resourceVersion and touches `/status` alone.
+longer report is taken out, which a merge patch could only do by naming it; and no write can undo a person's edit, since
+it touches `/status` alone.
+
+Each write names the object that it is about, and the version that is known of it: a status that waited while its object
+was deleted and made anew must not be put on the new one. The uid alone does not do that (of a write to `/status` the
+API server may pass over all metadata but the version), so where the version is an old one, the object is read again.
 """
 
 from __future__ import annotations
@@ -30,18 +34,29 @@ FLUSH_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 60.0
 
 Status = Mapping[str, Any]
+Told = tuple[str, Status]  # the uid of the object that it is about
 
 
 class StatusWriter:
     """A queue of statuses, at most one per object.
 
-    gone:      called with an object that is not there any more
+    known:     the uid and the version of an object as the watch told them last; ("", "") of one that it does not know
+    gone:      called with an object that is not there any more, or is another one of the same name
     written:   how many writes succeeded; refused: how many the API server will never take
     """
 
-    def __init__(self, cluster: Cluster, rate: TokenBucket, gone: Callable[[Ref], None]) -> None:
-        self._cluster, self._rate, self._gone = cluster, rate, gone
-        self._waiting: dict[Ref, Status] = {}
+    def __init__(
+        self,
+        cluster: Cluster,
+        rate: TokenBucket,
+        known: Callable[[Ref], tuple[str, str]],
+        gone: Callable[[Ref], None],
+    ) -> None:
+        self._cluster, self._rate, self._known, self._gone = cluster, rate, known, gone
+        self._waiting: dict[Ref, Told] = {}
+        self._newer: dict[
+            Ref, tuple[str, str]
+        ] = {}  # what the watch had told, and a version that came after it
         self._due: list[tuple[float, int, Ref]] = []  # loop time at which to try
         self._count = 0
         self._tries: dict[Ref, int] = {}
@@ -57,10 +72,10 @@ class StatusWriter:
         """How many objects have a status that is not written yet."""
         return len(self._waiting.keys() | self._busy)
 
-    def put(self, ref: Ref, status: Status) -> None:
-        """Write this, instead of whatever waited for the same object."""
+    def put(self, ref: Ref, uid: str, status: Status) -> None:
+        """Write this about the object of that uid, instead of whatever waited for one of the same name."""
         known = ref in self._waiting
-        self._waiting[ref] = status
+        self._waiting[ref] = (uid, status)
         self._idle.clear()
         if not known and ref not in self._busy:
             self._tries.pop(ref, None)
@@ -68,6 +83,7 @@ class StatusWriter:
 
     def forget(self, ref: Ref) -> None:
         self._waiting.pop(ref, None)
+        self._newer.pop(ref, None)
         self._rest()
 
     def _rest(self) -> None:
@@ -94,14 +110,14 @@ class StatusWriter:
     async def _work(self) -> None:
         while True:
             ref = await self._next()
-            status = self._waiting.pop(ref, None)
-            if status is None:
+            told = self._waiting.pop(ref, None)
+            if told is None:
                 continue
             self._busy.add(ref)
             try:
                 await self._rate.take()
                 # a newer one may have come while we waited for our turn
-                await self._write(ref, self._waiting.pop(ref, status))
+                await self._write(ref, *self._waiting.pop(ref, told))
             finally:
                 self._busy.discard(ref)
                 if ref in self._waiting:
@@ -120,26 +136,54 @@ class StatusWriter:
             except TimeoutError:
                 pass
 
-    async def _write(self, ref: Ref, status: Status) -> None:
+    async def _write(self, ref: Ref, uid: str, status: Status) -> None:
+        told, version = self._known(ref)
+        if told and told != uid:
+            self._lost(ref)
+            return
+        if (newer := self._newer.get(ref)) is not None and newer[0] == version:
+            version = newer[1]
+        metadata = {"name": ref.name, "namespace": ref.namespace, "uid": uid, "resourceVersion": version}
         body = {
             "apiVersion": API_VERSION,
             "kind": ref.kind,
-            "metadata": {"name": ref.name, "namespace": ref.namespace},
+            "metadata": {name: value for name, value in metadata.items() if value},
             "status": without_nulls(status),
         }
-        path = Collection.of(KINDS[ref.kind], ref.namespace).item(ref.name, "status")
+        path = Collection.of(KINDS[ref.kind], ref.namespace)
         try:
-            await self._cluster.apply(path, body, attempts=1)
+            answer = await self._cluster.apply(path.item(ref.name, "status"), body, attempts=1)
         except ClusterError as error:
-            self._failed(ref, status, error)
+            if error.status == 409 and not await self._is_still(ref, uid, path.item(ref.name)):
+                self._lost(ref)
+            else:
+                self._failed(ref, (uid, status), error)
         else:
+            self._note(ref, answer)
             self.written += 1
             self._tries.pop(ref, None)
 
-    def _failed(self, ref: Ref, status: Status, error: ClusterError) -> None:
+    async def _is_still(self, ref: Ref, uid: str, path: str) -> bool:
+        """Whether the object is the one that is meant; its version is noted. True where that cannot be asked now."""
+        try:
+            found = await self._cluster.get(path)
+        except ClusterError as error:
+            return error.status != 404
+        self._note(ref, found)
+        return bool(found["metadata"].get("uid") == uid)
+
+    def _note(self, ref: Ref, found: Mapping[str, Any]) -> None:
+        version = str((found.get("metadata") or {}).get("resourceVersion", ""))
+        self._newer[ref] = (self._known(ref)[1], version)
+
+    def _lost(self, ref: Ref) -> None:
+        self._tries.pop(ref, None)
+        self._newer.pop(ref, None)
+        self._gone(ref)
+
+    def _failed(self, ref: Ref, told: Told, error: ClusterError) -> None:
         if error.status == 404:
-            self._tries.pop(ref, None)
-            self._gone(ref)
+            self._lost(ref)
             return
         if not error.transient and error.status != 403:  # rights may be granted later
             self.refused += 1
@@ -153,7 +197,7 @@ class StatusWriter:
         if tries in (5, 50):
             log.warning("the status of %s is not written after %d tries: %s", ref, tries, error)
         self._after[ref] = error.retry_after
-        self._waiting.setdefault(ref, status)
+        self._waiting.setdefault(ref, told)
 
     def _delay(self, ref: Ref) -> float:
         return min(

@@ -1,0 +1,101 @@
+"""Whose status is written: what waited while its object was deleted, or changed by others, meets the right one."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import yaml
+
+from telarchy.resources.meta import Ref
+from telarchy.runtime.kubernetes.cluster import Cluster
+from telarchy.runtime.kubernetes.login import connection
+from telarchy.runtime.kubernetes.objects import Objects
+from telarchy.runtime.kubernetes.rates import TokenBucket
+from telarchy.runtime.kubernetes.statuses import StatusWriter
+from tests.operator.processes import kubeconfig_for
+from tests.operator.test_objects import HOST, root
+
+READY = {
+    "type": "Ready",
+    "status": "True",
+    "reason": "Reachable",
+    "message": "it answers",
+    "lastTransitionTime": "2026-11-21T06:00:00Z",
+}
+STATUS = {"observedGeneration": 1, "state": "Up", "conditions": [READY]}
+
+
+@asynccontextmanager
+async def writer(api, gate, folder):
+    """A writer that knows one host as a watch told of it, and what it found to be gone."""
+    (folder / "kubeconfig").write_text(yaml.safe_dump(kubeconfig_for(gate.url)))
+    objects, gone = Objects(api.namespace), []
+
+    def known(ref):
+        held = objects.get(ref)
+        return (held.uid, held.version) if held is not None else ("", "")
+
+    async with Cluster(lambda: connection(folder / "kubeconfig")) as cluster:
+        made = StatusWriter(cluster, TokenBucket(1000.0, 1000), known, gone.append)
+        running = asyncio.create_task(made.run())
+        try:
+            yield made, objects, gone
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_status_never_reaches_another_object_of_the_same_name(api, gate, tmp_path):
+    first = await api.apply("Host", "attic", HOST | root("attic"))
+    ref = Ref("Host", api.namespace, "attic")
+    async with writer(api, gate, tmp_path) as (made, objects, gone):
+        objects.take(first)
+        await api.delete("Host", "attic")
+        second = await api.apply("Host", "attic", HOST | root("attic"))
+        made.put(ref, first["metadata"]["uid"], STATUS)  # the watch has not told of either yet
+        await made.flush(20)
+        assert (await api.get("Host", "attic"))["status"] == second["status"]
+        assert gone == [ref] and made.written == 0
+        objects.take(second)
+        before = gate.writes.copy()
+        made.put(ref, first["metadata"]["uid"], STATUS)  # and now it has
+        await made.flush(20)
+        assert gate.writes == before and gone == [ref, ref]
+        made.put(ref, second["metadata"]["uid"], STATUS)
+        await made.flush(20)
+        assert (await api.get("Host", "attic"))["status"] == STATUS
+
+
+async def test_a_status_makes_nothing_where_its_object_is_gone(api, gate, tmp_path):
+    first = await api.apply("Host", "attic", HOST | root("attic"))
+    async with writer(api, gate, tmp_path) as (made, objects, gone):
+        objects.take(first)
+        await api.delete("Host", "attic")
+        made.put(Ref("Host", api.namespace, "attic"), first["metadata"]["uid"], STATUS)
+        await made.flush(20)
+        assert len(gone) == 1
+        hosts = await api.call("GET", f"/apis/telarchy.dev/v1alpha1/namespaces/{api.namespace}/hosts")
+        assert hosts["items"] == []
+
+
+async def test_edits_of_others_in_between_cost_a_read_and_are_kept(api, gate, tmp_path):
+    first = await api.apply("Host", "attic", HOST | root("attic"))
+    ref, uid = Ref("Host", api.namespace, "attic"), first["metadata"]["uid"]
+    async with writer(api, gate, tmp_path) as (made, objects, gone):
+        objects.take(first)
+        for number in range(3):  # the watch lags behind what is written here
+            made.put(ref, uid, STATUS | {"endpoint": f"way-{number}"})
+            await made.flush(20)
+        assert gate.writes["PATCH hosts/status"] == 3 and gate.requests["GET hosts"] == 0
+        await api.annotate("Host", "attic", note="mine")
+        made.put(ref, uid, STATUS)
+        await made.flush(20)
+        found = await api.get("Host", "attic")
+        assert found["status"] == STATUS and found["metadata"]["annotations"] == {"telarchy.dev/note": "mine"}
+        assert gate.writes["PATCH hosts/status"] == 5 and gate.requests["GET hosts"] == 1
+        await api.annotate("Host", "attic", note="again")
+        objects.take(await api.get("Host", "attic"))  # this time the watch was quicker
+        made.put(ref, uid, STATUS | {"endpoint": "way"})
+        await made.flush(20)
+        assert gate.writes["PATCH hosts/status"] == 6 and gone == []
