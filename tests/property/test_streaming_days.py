@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -129,12 +131,21 @@ class Days(RuleBasedStateMachine):
         self.stage.frozen ^= {(at, "garden")}
         self.watch(lambda: self.stage.run(5))
 
+    @rule(source=st.sampled_from(["a", "b"]), tries=st.booleans())
+    def cut_or_mend_a_line(self, source, tries):
+        self.stage.tries = tries
+        self.stage.cut ^= {("edge", source)}
+        self.watch(lambda: self.stage.run(5))
+
     @rule()
     def calm(self):
         """Everything is plugged in and somebody publishes: then it is as declared."""
         stage = self.stage
         stage.off.clear()
         stage.frozen.clear()
+        stage.cut.clear()
+        stage.tries = True
+        stage.memory = replace(stage.memory, choices={})  # what a bad day taught lasts for many minutes
         for at in ("a", "b"):
             stage.publishers[at, "garden"] = "garden-obs"
         self.watch(lambda: stage.run(200, step=8.0))

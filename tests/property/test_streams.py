@@ -21,6 +21,7 @@ from telarchy.streaming.evidence import Choice, Generation
 from telarchy.streaming.health import PLAYABLE, StreamState
 from telarchy.streaming.lifecycle import advance, ages, expired, identity, sequence_of
 
+MOST_MOVES_AN_HOUR = 40  # of faults that come and go every ten minutes; one that stays costs 13 at most
 NAMES = ["a", "b", "c", "d"]
 START = 1_795_228_800.0
 states = st.sampled_from(list(StreamState))
@@ -40,7 +41,7 @@ def views(draw, name):
         draw(st.one_of(st.none(), st.integers(95, 105))),
         lag=draw(st.floats(0, 30)),
         load=draw(st.floats(0, 1)),
-        failing=draw(st.integers(0, 5)) == 0,
+        failing="nothing comes of it" if draw(st.integers(0, 5)) == 0 else "",
     )
 
 
@@ -141,7 +142,7 @@ class Edge(RuleBasedStateMachine):
             for one in self.sources.values()
             if one.plays and (self.at is None or (one.last is not None and one.last >= self.at))
         ]
-        if current is not None and fit and self.at is None:
+        if current is not None and fit and self.at is None and not self.choice.failed:
             assert current.plays
 
     def teardown(self):
@@ -151,6 +152,67 @@ class Edge(RuleBasedStateMachine):
 
 
 TestEdge = Edge.TestCase
+
+
+@given(
+    terms=terms,
+    begins=st.integers(0, 300),
+    lasts=st.integers(1, 3000),
+    seen_after=st.integers(0, 20),
+    viewers=st.booleans(),
+)
+def test_a_line_that_is_cut_for_one_edge_and_mended_is_one_move_away_and_one_back(
+    terms, begins, lasts, seen_after, viewers
+):
+    choice, moves = Choice("a", START), []
+    for second in range(begins + lasts + 300):
+        cut = begins + seen_after <= second < begins + lasts
+        newest = 100 + second // 2
+        sources = [
+            SourceView("a", 1, StreamState.HEALTHY, newest, failing="no answer of a" if cut else ""),
+            SourceView("b", 2, StreamState.HEALTHY, newest),
+        ]
+        before, now = choice.source, START + second
+        choice = choose(choice, sources, newest if viewers else None, terms, now).choice
+        assert choice is not None
+        if choice.source != before:
+            moves.append((second, choice.source))
+            assert choice.why
+    if lasts <= seen_after:
+        assert moves == []
+    else:
+        mended = begins + lasts
+        back = max(mended + terms.clear_after, begins + seen_after + terms.min_switch_interval)
+        assert moves == [(begins + seen_after, "b"), (back, "a")]
+
+
+@given(st.lists(st.sampled_from(["", "a", "b", "ab"]), min_size=1, max_size=6), terms, st.booleans())
+def test_edges_are_not_moved_to_and_fro_whatever_fails_for_hours(faults, terms, told):
+    """An edge notices within ten seconds that a source gives it nothing; `told`: also of one that it does not use.
+    The faults follow each other, ten minutes each, for three hours."""
+    choice, moves = Choice("a", START - 3600), []
+    for second in range(0, 3 * 3600, 5):
+        failing = faults[second // 600 % len(faults)]
+        now = START + second
+        sources = [
+            SourceView(
+                name,
+                at,
+                StreamState.HEALTHY,
+                failing="nothing"
+                if name in failing and (told or (choice.source == name and now - choice.since >= 10))
+                else "",
+            )
+            for at, name in enumerate("ab", start=1)
+        ]
+        before = choice.source
+        choice = choose(choice, sources, None, terms, now).choice
+        if choice.source != before:
+            moves.append(second)
+    for hour in range(3):
+        count = sum(3600 * hour <= second < 3600 * (hour + 1) for second in moves)
+        if terms.clear_after >= 10 and terms.min_switch_interval >= 30:
+            assert count <= MOST_MOVES_AN_HOUR, moves
 
 
 @given(

@@ -5,8 +5,9 @@ never more often than the edge's owner allows. Never to a source that is behind 
 player that sees numbers go back stops. An encoder that was restarted is behind for good by what it missed, though; so
 on the calm way back, and there only, as much is forgiven as players hold in stock.
 
-Whether an edge can fetch from a source is known only while it does. One that reports itself well and gave the edge
-nothing is tried again later each time, so that a cut line between the two does not move viewers to and fro.
+What a source reports of itself does not tell whether an edge can fetch from it. Where the edge's host has tried the
+line, one that is cut is left once, and a better source is none before it answers there. One that answers and brings
+nothing, and one of which nobody can tell, are tried again later each time, so that viewers are not moved to and fro.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from telarchy.core.words import format_span, plural
 from telarchy.streaming.evidence import Choice
 from telarchy.streaming.health import PLAYABLE, StreamState
 
-FAILURES = 2  # answers of a source that failed, before it is left
 CATCHING_UP_SECONDS = 1.0
 FORGIVEN_SEGMENTS = 2  # players hold three in stock
 LASTED_SECONDS = 60.0  # that a source was fetched from besides the clear time, for it to count as reached
@@ -31,7 +32,8 @@ class SourceView:
     last:     the newest media sequence number that it plays; None while not known
     lag:      how far behind the present it plays, seconds
     load:     share of what it may send that it does send, 0..1
-    failing:  the edge itself gets no answers from it, whatever it reports
+    why:      why it is in this state, in words; ""
+    failing:  why the edge itself gets nothing from it, whatever it reports; ""
     """
 
     name: str
@@ -40,7 +42,13 @@ class SourceView:
     last: int | None = None
     lag: float = 0.0
     load: float = 0.0
-    failing: bool = False
+    why: str = ""
+    failing: str = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be played from."""
+        return self.failing or f"{self.name} is {self.state}" + (f": {self.why}" if self.why else "")
 
     @property
     def plays(self) -> bool:
@@ -63,7 +71,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The choice, why it is no better one, and when time alone may change it."""
+    """The choice (and why that: `Choice.why`), why it is no better one, and when time alone may change it."""
 
     choice: Choice | None
     why: str = ""
@@ -87,7 +95,7 @@ def choose(
         return _first(able, sources, at, now)
     if not current.plays:
         return _leave(before, current, able, at, terms, now)
-    return _maybe_better(before, current, able, at, terms, now)
+    return _maybe_better(before, current, sources, able, at, terms, now)
 
 
 def _first(able: Sequence[SourceView], sources: Sequence[SourceView], at: int | None, now: float) -> Chosen:
@@ -103,35 +111,57 @@ def _first(able: Sequence[SourceView], sources: Sequence[SourceView], at: int | 
 def _leave(
     before: Choice, current: SourceView, able: Sequence[SourceView], at: int | None, terms: Terms, now: float
 ) -> Chosen:
-    unreached, failures = _tried(before, current, terms, now)
-    fit = [one for one in able if _not_behind(one, at)]
-    if fit:
-        return Chosen(Choice(fit[0].name, now, unreached=unreached, failures=failures))
     stays = replace(before, better="", better_since=None)
+    fit = [one for one in able if _not_behind(one, at)]
+    rested = fit
+    if current.failing:  # as the others may have been a moment ago
+        rested = [one for one in fit if now >= _rests(before, one.name, terms.min_switch_interval)]
+    if rested:
+        failed = _with(before, current, terms, now)
+        return Chosen(Choice(rested[0].name, now, why=current.trouble, failed=failed))
+    if fit:
+        until = min(_rests(before, one.name, terms.min_switch_interval) for one in fit)
+        return Chosen(stays, f"{current.failing}; {fit[0].name} failed too, and is tried again later", until)
     if able:
         why = f"{able[0].name} is behind what viewers already got"
         return Chosen(stays, why, now + CATCHING_UP_SECONDS)
-    return Chosen(stays, f"{current.name} plays nothing, and no other source does")
+    return Chosen(stays, f"{current.trouble}; no other source plays")
 
 
-def _tried(before: Choice, left: SourceView, terms: Terms, now: float) -> tuple[str, int]:
-    """What is remembered of a source that is left: whether it failed this edge, and how often without a break."""
-    again = before.unreached == left.name
-    lasted = now - before.since >= terms.clear_after + LASTED_SECONDS
+def _with(before: Choice, left: SourceView, terms: Terms, now: float) -> dict[str, tuple[float, float]]:
+    """What is remembered of sources that failed this edge, when one is left: how often without a break, and when."""
+    failed = {name: (times, at) for name, (times, at) in before.failed.items()}
+    if now - before.since >= terms.clear_after + LASTED_SECONDS:
+        failed.pop(left.name, None)
     if left.failing:
-        return left.name, before.failures + 1 if again and not lasted else 1
-    return ("", 0) if again and lasted else (before.unreached, before.failures)
+        failed[left.name] = (failed.get(left.name, (0, 0))[0] + 1, now)
+    return failed
+
+
+def failures(before: Choice, source: str) -> int:
+    """How often in a row a source gave the edge nothing."""
+    return int(before.failed.get(source, (0, 0))[0])
+
+
+def _longer(span: float, times: int) -> float:
+    return float(span * min(MOST_PATIENCE, 2.0 ** max(0, min(times - 1, 8))))
 
 
 def patience(before: Choice, source: str, terms: Terms) -> float:
     """Seconds for which a better source must have been in order: more each time that it gave the edge nothing."""
-    tries = before.failures - 1 if before.unreached == source else 0
-    return float(terms.clear_after * min(MOST_PATIENCE, 2.0 ** max(0, min(tries, 8))))
+    return _longer(terms.clear_after, failures(before, source))
+
+
+def _rests(before: Choice, source: str, span: float) -> float:
+    """Until when a source that failed is no way out of another one that does."""
+    times, at = before.failed.get(source, (0, 0))
+    return at + _longer(span, int(times)) if times else 0.0
 
 
 def _maybe_better(
     before: Choice,
     current: SourceView,
+    sources: Sequence[SourceView],
     able: Sequence[SourceView],
     at: int | None,
     terms: Terms,
@@ -139,17 +169,25 @@ def _maybe_better(
 ) -> Chosen:
     better = [one for one in able if _is_better(one, current)]
     if not better:
-        return Chosen(replace(before, better="", better_since=None))
+        barred = [one for one in sources if one.failing and _is_better(one, current)]
+        said = min(barred, key=lambda one: one.rank).failing if barred else ""
+        return Chosen(replace(before, better="", better_since=None), said)
     best = better[0]
     since = before.better_since if before.better == best.name else None
     since = now if since is None else since
     waiting = replace(before, better=best.name, better_since=since)
     ripe = max(since + patience(before, best.name, terms), before.since + terms.min_switch_interval)
     if now < ripe:
-        return Chosen(waiting, f"{best.name} is better, and is taken when it has stayed so", ripe)
+        again = failures(before, best.name)
+        said = f"; it brought nothing {plural(again, 'time')} before" if again else ""
+        needed = format_span(max(patience(before, best.name, terms), terms.min_switch_interval))
+        return Chosen(
+            waiting, f"{best.name} is better, and is taken when it has stayed so for {needed}{said}", ripe
+        )
     if not _not_behind(best, None if at is None else at - FORGIVEN_SEGMENTS):
         return Chosen(waiting, f"{best.name} is behind what viewers already got", now + CATCHING_UP_SECONDS)
-    return Chosen(Choice(best.name, now, unreached=before.unreached, failures=before.failures))
+    why = f"{best.name} is better, and has been in order for {format_span(now - since)}"
+    return Chosen(Choice(best.name, now, why=why, failed=before.failed))
 
 
 def _is_better(other: SourceView, current: SourceView) -> bool:

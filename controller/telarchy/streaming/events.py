@@ -89,15 +89,13 @@ def _begins(news: Told, before: Mapping[str, str], subject: str, value: str | No
 
 
 def _choices(news: Told, done: Deliberation) -> None:
-    moves: dict[tuple[str, str, str], list[str]] = {}
+    moves: dict[tuple[str, str, str, str], list[str]] = {}
     for (edge, stream), chosen in done.found.chosen.items():
         before = done.terms.seen.choices.get(f"{edge}/{stream}")
         if before is not None and chosen.choice is not None and before.source != chosen.choice.source:
-            moves.setdefault((edge, before.source, chosen.choice.source), []).append(stream)
-    for (edge, left, taken), streams in moves.items():
-        why = done.found.findings.get((left, streams[0]))
-        said = f" ({left} is {why.state})" if why is not None and why.why else ""
+            move = (edge, before.source, chosen.choice.source, chosen.choice.why)
+            moves.setdefault(move, []).append(stream)
+    for (edge, left, taken, why), streams in moves.items():
         place = done.terms.places[edge]
-        news.events.append(
-            Event(place.ref, "SwitchedSource", f"{', '.join(streams)}: from {left} to {taken}{said}")
-        )
+        said = f"{', '.join(streams)}: from {left} to {taken}" + (f": {why}" if why else "")
+        news.events.append(Event(place.ref, "SwitchedSource", said))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telarchy.core.service import ServiceSeen as ServiceSeen
 from telarchy.core.service import ServiceState as ServiceState
+
+FETCH_SECONDS = 6.0  # over which fetches from a source are counted; one that hangs takes three
+FAILED_FETCHES = 2  # answers of a source that failed, before it counts as failing
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class StreamSeen:
     egress:       bits per second
     hits, misses: of the cache, since the report before
     failures:     upstream answers of the chosen source that failed, since the report before
+    fetched, failed: such answers, all and those that failed, within the last `FETCH_SECONDS`
     size:         bytes in the spool
     """
 
@@ -71,12 +75,27 @@ class StreamSeen:
     hits: int = 0
     misses: int = 0
     failures: int = 0
+    fetched: int = 0
+    failed: int = 0
     size: int = 0
+
+    @property
+    def unfed(self) -> bool:
+        """Whether the chosen source fails: not once, and more often than not."""
+        return self.failed >= FAILED_FETCHES and 2 * self.failed > self.fetched
 
     @property
     def age(self) -> float | None:
         """When its oldest playlist last changed."""
         return min((one.changed for one in self.playlists.values()), default=None)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whether a source gives any answer on an edge's host, and since when that is so."""
+
+    answers: bool
+    since: float
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,7 @@ class EndpointSeen:
     writable:  whether its spool can be written to; None while not known
     restarts:  by service: how often its process was started within the last minutes
     keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
+    reach:     of an edge, by source: whether it answers there; none of those of which nobody can tell
     trouble:   why it cannot be looked at, for a person
     """
 
@@ -108,6 +128,7 @@ class EndpointSeen:
     streams: Mapping[str, StreamSeen] = field(default_factory=dict)
     keys: Mapping[str, KeyUse] = field(default_factory=dict)
     keys_digest: str = ""
+    reach: Mapping[str, Reach] = field(default_factory=dict)
     free: int | None = None
     total: int | None = None
     writable: bool | None = None
@@ -136,17 +157,17 @@ class Generation:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which source an edge takes: since when, and since when a better one has been healthy without a break.
+    """Which source an edge takes: since when and why, and since when a better one has been healthy without a break.
 
-    unreached, failures: the source that the edge itself got nothing from, and how often in a row it tried in vain
+    failed:  by source that gave the edge itself nothing: how often in a row that was so, and when it was left last
     """
 
     source: str
     since: float
     better: str = ""
     better_since: float | None = None
-    unreached: str = ""
-    failures: int = 0
+    why: str = ""
+    failed: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

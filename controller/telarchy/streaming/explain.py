@@ -107,6 +107,8 @@ def _choice(done: Deliberation, place: Place, stream: Stream, now: float) -> Ite
         yield f"takes it from nowhere{f': {chosen.why}' if chosen.why else ''}"
         return
     said = f"takes it from {chosen.choice.source} since {_ago(chosen.choice.since, now)}"
+    if chosen.choice.why:
+        said += f" ({chosen.choice.why})"
     if chosen.choice.better and chosen.choice.better_since is not None:
         well = format_span(max(0.0, now - chosen.choice.better_since))
         said += f"; {chosen.choice.better} would be better and has been well for {well}"

@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from telarchy.streaming import figures
 from telarchy.streaming.evidence import EndpointSeen, StreamSeen
-from telarchy.streaming.health import DEGRADED_SPEED, HEALTHY_SPEED, LIVE_EDGE_TARGETS, SLOW_SECONDS
+from telarchy.streaming.health import DEGRADED_SPEED, HEALTHY_SPEED, LIVE_EDGE_TARGETS, SLOW_SECONDS, is_cut
 
 Face = tuple[object, ...]
 
@@ -26,6 +26,7 @@ def firm(seen: EndpointSeen, now: float, steps: tuple[float, ...], reserve: int)
         tuple(sorted((name, starts >= 5) for name, starts in seen.restarts.items())),
         tuple(_firm_stream(one, now, steps) for _, one in sorted(seen.streams.items())),
         tuple((name, one.used, one.refused) for name, one in sorted(seen.keys.items())),
+        tuple((name, one.answers, is_cut(one, seen)) for name, one in sorted(seen.reach.items())),
     )
 
 
@@ -49,6 +50,7 @@ def _firm_stream(one: StreamSeen, now: float, steps: tuple[float, ...]) -> Face:
         one.slow_since is not None and now - one.slow_since >= SLOW_SECONDS,
         None if incoming is None else (incoming.codec, incoming.width, incoming.height),
         one.failures >= 2,
+        one.unfed,
     )
 
 

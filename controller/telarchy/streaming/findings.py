@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 
 from telarchy.core.hosts import HostState
 from telarchy.core.service import ServiceState
+from telarchy.core.words import plural
 from telarchy.resources.stream import Stream
 from telarchy.streaming import layout
-from telarchy.streaming.choice import FAILURES, Chosen, SourceView, choose
+from telarchy.streaming.choice import Chosen, SourceView, choose
 from telarchy.streaming.choice import Terms as Patience
-from telarchy.streaming.evidence import Choice, ServiceSeen, StreamSeen
-from telarchy.streaming.health import PLAYABLE, Finding, StreamState, judge
+from telarchy.streaming.evidence import FETCH_SECONDS, Choice, ServiceSeen, StreamSeen
+from telarchy.streaming.health import PLAYABLE, Finding, StreamState, is_cut, judge
 from telarchy.streaming.terms import Place, Terms
 
-SETTLING_INTERVALS = 3  # reports, after a switch, in which the answers of the source before are still counted
+SETTLING_SECONDS = (
+    FETCH_SECONDS + 5.0
+)  # after a switch, in which answers of the source before are still counted
 
 At = tuple[str, str]
 """An endpoint and a stream, by name."""
@@ -154,7 +157,11 @@ def _chosen(
     patience = Patience(told.clear_after.seconds, told.min_switch_interval.seconds)
     seen = stream_on(place, stream.name)
     watched = seen is not None and seen.viewers > 0
-    return choose(before, views, newest(seen, generation) if watched else None, patience, now)
+    done = choose(before, views, newest(seen, generation) if watched else None, patience, now)
+    if before is not None and seen is not None and seen.unfed and done.changes_at is None:
+        settled = before.since + SETTLING_SECONDS
+        return replace(done, changes_at=settled if settled > now else None)
+    return done
 
 
 def _views(
@@ -173,12 +180,14 @@ def _views(
         if source.endpoint_ref not in allowed or other is None or not other.takes(stream):
             continue
         state = findings[other.name, stream.name].state
-        failing = False
+        failing = _cut(place, stream, other.name, findings, before)
         if before is not None and before.source == other.name:
             own = findings[place.name, stream.name].state
-            failing = _failing(place, stream, before, terms.seen.interval) or (
-                state in PLAYABLE and _starves(place, stream, own, before)
-            )
+            failing = failing or _failing(place, stream, before)
+            if not failing and state in PLAYABLE and _starves(place, stream, own, before):
+                failing = (
+                    f"nothing has come from {other.name} for more than {place.limits(stream).stale_after:g} s"
+                )
             away = other.state in (HostState.SUSPECT, HostState.DOWN)
             if state is StreamState.UNKNOWN and own in PLAYABLE and not (failing or away):
                 state = StreamState.DEGRADED  # we cannot see it, but the edge is served by it
@@ -190,15 +199,34 @@ def _views(
             last=newest(seen, "" if other.external else generation),
             lag=_lag(seen, now),
             load=_load(other),
+            why=findings[other.name, stream.name].why,
             failing=failing,
         )
 
 
-def _failing(place: Place, stream: Stream, before: Choice, interval: float) -> bool:
+def _cut(
+    place: Place, stream: Stream, source: str, findings: Mapping[At, Finding], before: Choice | None
+) -> str:
+    """Why nothing can come from a source over the line: the edge's host tried it. "" where it can, or none can tell."""
+    if place.unknown or place.seen is None or not is_cut(place.seen.reach.get(source), place.seen):
+        return ""
+    if before is not None and before.source == source:
+        seen = stream_on(place, stream.name)
+        comes = findings[place.name, stream.name].state is StreamState.HEALTHY if place.relay else False
+        if comes or (seen is not None and seen.fetched and not seen.failed):
+            return ""  # whatever hinders the tries
+    return f"no answer of {source} comes to {place.name}"
+
+
+def _failing(place: Place, stream: Stream, before: Choice) -> str:
+    """Why an edge is to leave the source that it fetches from, by its fetches."""
     seen = stream_on(place, stream.name)
-    if place.unknown or place.seen is None or seen is None or seen.failures < FAILURES:
-        return False
-    return place.seen.reported - before.since > SETTLING_INTERVALS * interval
+    if place.unknown or place.seen is None or seen is None or not seen.unfed:
+        return ""
+    if place.seen.reported - before.since <= SETTLING_SECONDS:
+        return ""
+    fetches = f"{seen.failed} of {plural(seen.fetched, 'fetch', 'fetches')} from {before.source}"
+    return f"{fetches} failed in the last {FETCH_SECONDS:g} s"
 
 
 def viewers_of(place: Place, stream: Stream) -> int:
@@ -208,10 +236,21 @@ def viewers_of(place: Place, stream: Stream) -> int:
 
 
 def _starves(place: Place, stream: Stream, own: StreamState, before: Choice) -> bool:
-    """A relay that has had its time, and makes nothing of a source that plays."""
-    if not place.relay or place.unknown or place.seen is None or own is not StreamState.STALE:
+    """A relay that has had its time, and makes nothing of a source that plays.
+
+    One that is started anew again and again is never judged by its playlist's age, so that is looked at here.
+    """
+    if not place.relay or place.unknown or place.seen is None:
         return False
-    return place.seen.reported - before.since > place.limits(stream).grace
+    reported, grace = place.seen.reported, place.limits(stream).grace
+    if reported - before.since <= grace:
+        return False
+    if own is StreamState.STALE:
+        return True
+    seen = stream_on(place, stream.name)
+    came = max(before.since, (seen.age or 0.0) if seen is not None else 0.0)
+    again = place.seen.restarts.get(layout.relay_service(stream.name), 0) >= 2
+    return again and reported - came > grace
 
 
 def newest(seen: StreamSeen | None, generation: str) -> int | None:

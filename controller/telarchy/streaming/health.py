@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from telarchy.streaming.evidence import EndpointSeen, ServiceSeen, ServiceState, StreamSeen
+from telarchy.streaming.evidence import EndpointSeen, Reach, ServiceSeen, ServiceState, StreamSeen
 
 UNKNOWN_AFTER_INTERVALS = 3
 LEAST_GRACE_SECONDS = 15.0
@@ -18,6 +18,7 @@ GRACE_TARGETS = 5.0  # target durations
 SLOW_SECONDS = 30.0
 HEALTHY_SPEED, DEGRADED_SPEED = 0.98, 0.9
 FAILING_FETCHES = 0.01
+CUT_SECONDS = 3.0  # a source is tried every two
 EGRESS_SHARE = 0.85
 LIVE_EDGE_TARGETS = 3.0
 CRASH_LOOP_STARTS = 5  # short runs in a row
@@ -80,6 +81,11 @@ def is_unknown(seen: EndpointSeen | None, interval: float, now: float) -> str:
     if now - seen.reported > UNKNOWN_AFTER_INTERVALS * interval:
         return "it has not reported for three intervals"
     return ""
+
+
+def is_cut(reach: Reach | None, seen: EndpointSeen) -> bool:
+    """Whether nothing of a source reaches an edge. One answer that does not come in time tells nothing."""
+    return reach is not None and not reach.answers and seen.reported - reach.since >= CUT_SECONDS
 
 
 def judge(

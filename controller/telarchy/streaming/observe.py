@@ -21,7 +21,7 @@ from telarchy.core.world import World
 from telarchy.errors import ActionFailed, HostUnreachable, TelarchyError
 from telarchy.links.link import Link
 from telarchy.resources.host import Host
-from telarchy.resources.mediaendpoint import MediaEndpoint
+from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
 from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
@@ -53,6 +53,7 @@ class Watched:
     stat_port: int | None
     target: float
     elsewhere: tuple[Elsewhere, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
 
     def argv(self) -> list[str]:
         return watch_argv(
@@ -60,6 +61,7 @@ class Watched:
             web_port=self.web_port,
             stat_port=self.stat_port,
             elsewhere=self.elsewhere,
+            sources=self.sources,
             target=self.target,
         )
 
@@ -116,7 +118,7 @@ class Observer:
     def configure(self, world: World) -> None:
         """Take note of what is declared. What is known of an endpoint on another host now is forgotten."""
         self._world = world
-        hosts = {host.name for host in world.of(Host)}
+        hosts = {host.name: host for host in world.of(Host)}
         streams = world.of(Stream)
         declared = {one.name: one for one in world.of(MediaEndpoint)}
         for name in self._watching.keys() - declared.keys():
@@ -130,7 +132,7 @@ class Observer:
             taken = [one for one in streams if endpoint.spec.stream_selector.matches(one.metadata.labels)]
             watched = None
             if not endpoint.spec.is_external and host in hosts:
-                watched = watched_of(endpoint, taken, self._active)
+                watched = watched_of(endpoint, taken, self._active, _sources(endpoint, declared, hosts))
             if known is None:
                 known = self._watching[name] = Watching(endpoint, host, watched)
             elif known.watched != watched:
@@ -330,8 +332,23 @@ def _base(endpoint: MediaEndpoint) -> str:
     return layout.base(endpoint.name, endpoint.namespace, str(path) if path is not None else None)
 
 
-def watched_of(endpoint: MediaEndpoint, streams: list[Stream], active: Mapping[str, str]) -> Watched:
-    """What the host of an endpoint is asked to look at. `active`: the generation of each running stream."""
+def _sources(
+    endpoint: MediaEndpoint, declared: Mapping[str, MediaEndpoint], hosts: Mapping[str, Host]
+) -> tuple[tuple[str, str], ...]:
+    """Name and base URL of the endpoints from which an edge may fetch."""
+    others = [declared[one.endpoint_ref] for one in endpoint.spec.sources if one.endpoint_ref in declared]
+    told = ((one.name, served_at(one.spec, hosts.get(one.spec.host_ref or ""))) for one in others)
+    return tuple((name, url) for name, url in told if url)
+
+
+def watched_of(
+    endpoint: MediaEndpoint,
+    streams: list[Stream],
+    active: Mapping[str, str],
+    sources: tuple[tuple[str, str], ...] = (),
+) -> Watched:
+    """What the host of an endpoint is asked to look at. `active`: the generation of each running stream; `sources`:
+    name and base URL of each from which it may fetch."""
     spec = endpoint.spec
     keyed = spec.role == "Origin" and any(one.spec.ingest.rtmp is not None for one in streams)
     elsewhere = []
@@ -347,6 +364,7 @@ def watched_of(endpoint: MediaEndpoint, streams: list[Stream], active: Mapping[s
         stat_port=layout.health_port(spec.listen.rtmp) if keyed else None,
         target=max((one.spec.segment.duration.seconds for one in streams), default=2.0),
         elsewhere=tuple(elsewhere),
+        sources=sources,
     )
 
 

@@ -17,12 +17,21 @@ from typing import NamedTuple
 
 from telarchy.core.service import STATUS_MARK, ServiceSeen, seen_service
 from telarchy.errors import ActionFailed, PlaylistError
-from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse, PlaylistSeen, StreamSeen
+from telarchy.streaming.evidence import (
+    FETCH_SECONDS,
+    EndpointSeen,
+    InputSeen,
+    KeyUse,
+    PlaylistSeen,
+    Reach,
+    StreamSeen,
+)
 from telarchy.streaming.keys import parse_key_use
 from telarchy.streaming.playlist import MediaPlaylist, parse_media
 from telarchy.streaming.playlistrules import Problem, check, compare
 
 MAX_REPORT = 8 * 1024 * 1024
+MOST_SOURCES = 64
 MOST_STREAMS = 1024  # of an endpoint; what a host tells of more is passed over
 AGREE_SECONDS = 0.25  # clocks that differ by less are taken for one
 STEP_SECONDS = 5.0  # a clock that jumped by more was set
@@ -86,6 +95,8 @@ class Reports:
         self._rates: dict[tuple[str, str], Rate] = {}
         self._sent: dict[str, int] = {}  # bytes, by stream, since the first report
         self._slow: dict[str, float] = {}
+        self._fetches: dict[str, deque[tuple[float, int, int]]] = {}  # when, how many, and how many failed
+        self._reach: dict[str, Reach] = {}
 
     @property
     def offset(self) -> float:
@@ -133,6 +144,7 @@ class Reports:
         services: dict[str, ServiceSeen] = {}
         keys: dict[str, KeyUse] = {}
         streams: dict[str, _Stream] = {}
+        reach: dict[str, Reach] = {}
         held: dict[tuple[bytes, ...], Held] = {}
         at = now
         place = 0
@@ -171,14 +183,17 @@ class Reports:
                     self._input(streams, rest, at)
                 case ["traffic", *rest] if len(rest) == 6:
                     self._traffic(streams, rest, at)
+                case ["reach", source, answer] if len(reach) < MOST_SOURCES:
+                    reach[source] = self._reached(source, answer == "1", at)
                 case _:
                     pass
-        self._playlists = held
+        self._playlists, self._reach = held, reach
         self._forget(streams)
         return replace(
             seen,
             services=services,
             keys=keys,
+            reach=reach,
             streams={name: self._finished(one, at) for name, one in sorted(streams.items())},
         )
 
@@ -187,6 +202,7 @@ class Reports:
         if len(self._sent) + len(self._rates) <= 4 * MOST_STREAMS:
             return
         self._sent = {name: sent for name, sent in self._sent.items() if name in streams}
+        self._fetches = {name: one for name, one in self._fetches.items() if name in streams}
         self._rates = {key: rate for key, rate in self._rates.items() if key[0] in streams}
 
     def _clock(self, stamp: float, now: float) -> float:
@@ -206,6 +222,10 @@ class Reports:
             used=None if use.used is None else self._time(use.used),
             refused=None if use.refused is None else self._time(use.refused),
         )
+
+    def _reached(self, source: str, answers: bool, at: float) -> Reach:
+        known = self._reach.get(source)
+        return known if known is not None and known.answers is answers else Reach(answers, at)
 
     def _rate(self, stream: str, what: str, at: float, value: float) -> float | None:
         rate = self._rates.setdefault((stream, what), Rate())
@@ -250,6 +270,7 @@ class Reports:
         viewers, sent, hits, misses, failures = map(_int, fields[1:])
         stream = _told(streams, name)
         self._sent[name] = self._sent.get(name, 0) + sent
+        self._fetches.setdefault(name, deque()).append((at, max(misses, failures), failures))
         stream.told = replace(stream.told, viewers=viewers, hits=hits, misses=misses, failures=failures)
 
     def _playlist(
@@ -304,8 +325,13 @@ class Reports:
     def _finished(self, stream: _Stream, at: float) -> StreamSeen:
         told = stream.told
         egress = self._rate(told.stream, "egress", at, self._sent.get(told.stream, 0))
+        fetches = self._fetches.get(told.stream, deque())
+        while fetches and fetches[0][0] <= at - FETCH_SECONDS:
+            fetches.popleft()
         return replace(
             told,
+            fetched=sum(all_of for _, all_of, _ in fetches),
+            failed=sum(failed for _, _, failed in fetches),
             generation=told.generation or stream.served,
             playlists=stream.playlists,
             egress=round(8 * egress) if egress else 0,

@@ -31,6 +31,7 @@ def watch_argv(
     web_port: int | None = None,
     stat_port: int | None = None,
     elsewhere: Sequence[Elsewhere] = (),
+    sources: Sequence[tuple[str, str]] = (),
     period: int = PERIOD_SECONDS,
     target: float = 2.0,
     once: bool = False,
@@ -40,9 +41,11 @@ def watch_argv(
     web_port:   on 127.0.0.1, where the endpoint's own server shows what viewers get (`layout.health_port`); None
                 where it has none, and then the spool itself is read
     stat_port:  on 127.0.0.1, of the ingest's `/stat`
+    sources:    names and base URLs of endpoints from which it may fetch: whether they answer there is tried
     target:     the longest target duration of its streams, seconds
     """
     targets = [f"{one.stream}/{one.generation}/{','.join(one.renditions)}" for one in elsewhere]
+    targets += [f"@{name}={url}" for name, url in sources]
     window = str(max(1, round(VIEWER_TARGETS * target)))
     ports = ["" if port is None else str(port) for port in (web_port, stat_port)]
     return _argv("watch", base, str(period), "yes" if once else "no", *ports, window, *targets)

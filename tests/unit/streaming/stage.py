@@ -22,6 +22,7 @@ from telarchy.streaming.evidence import (
     EndpointSeen,
     InputSeen,
     PlaylistSeen,
+    Reach,
     StreamingSeen,
     StreamSeen,
 )
@@ -99,6 +100,8 @@ class Stage:
         self.publishers: dict[tuple[str, str], str] = {}  # (endpoint, stream) -> key
         self.frozen: set[tuple[str, str]] = set()
         self.off: set[str] = set()
+        self.cut: set[tuple[str, str]] = set()  # (edge, source): nothing passes, and the controller sees both
+        self.tries = True  # whether the hosts of edges can tell what answers there
         self.incoming: InputSeen | None = None  # of every stream
         self.attempts: dict[str, Attempt] = {}
         self.memory = StreamingSeen(interval=INTERVAL)
@@ -106,6 +109,7 @@ class Stage:
         self.thought: Thought | None = None
         self.log: list[str] = []
         self.events: list[tuple[str, str]] = []
+        self.told: list[str] = []
         self.fails: dict[str, str] = {}  # service -> why it cannot be put
 
     # --- people ----------------------------------------------------------------------------------------------
@@ -149,6 +153,7 @@ class Stage:
         self.thought = think(self.world, seen, self.now, plain)
         assert again.plan == self.thought.plan, "the same input gives the same plan"
         self.events += [(str(one.ref), one.reason) for one in self.plan.events]
+        self.told += [f"{one.ref.name}: {one.message}" for one in self.plan.events]
         self._remember(self.thought)
         done = 0
         for each in self.plan.steps:
@@ -248,12 +253,38 @@ class Stage:
             source = f"{choice.source}@{self._hosts(choice.source)}"
             if mine != name:
                 continue
-            if source in self.there and self._hosts(choice.source) not in self.off:
+            if (name, choice.source) in self.cut:
+                self._by_another(name, title, choice.source, streams)
+            elif source in self.there and self._hosts(choice.source) not in self.off:
                 other = self.there[source].streams.get(title)
                 if other is not None:
                     streams[title] = replace(other, publisher=None, generations=())
             elif title in streams:
                 streams[title] = replace(streams[title], failures=4)
+
+    def _by_another(self, name: str, title: str, chosen: str, streams: dict[str, StreamSeen]) -> None:
+        """A cache whose source gives nothing asks the next one each time, and its log tells so."""
+        for other in self.declared.values():
+            there = self.there.get(f"{other.name}@{self._hosts(other.name)}")
+            if not isinstance(other, MediaEndpoint) or other.name in (chosen, name) or there is None:
+                continue
+            edge_of = self.declared[Ref("MediaEndpoint", "default", name)]
+            if isinstance(edge_of, MediaEndpoint) and edge_of.spec.mode == "Relay":
+                continue  # that one has the one source that it was told
+            if (name, other.name) not in self.cut and title in there.streams:
+                mirrored = replace(there.streams[title], publisher=None, generations=(), viewers=1)
+                streams[title] = replace(mirrored, failures=2, fetched=4, failed=4)
+
+    def _reach(self, one: MediaEndpoint) -> dict[str, Reach]:
+        """By source of an edge: whether it answers there, and since when."""
+        before = self.reported[one.name].reach if one.name in self.reported else {}
+        found = {}
+        for source in one.spec.sources if self.tries else ():
+            name = source.endpoint_ref
+            answers = (one.name, name) not in self.cut and self._hosts(name) not in self.off
+            known = before.get(name)
+            found[name] = known if known and known.answers is answers else Reach(answers, self.now)
+        return found
 
     def _report(self) -> None:
         for one in self.declared.values():
@@ -263,7 +294,7 @@ class Stage:
                 continue
             at = f"{one.name}@{one.spec.host_ref}"
             there = self.there.get(at, EndpointSeen(one.name, 0.0, present=False))
-            self.reported[one.name] = replace(there, reported=self.now)
+            self.reported[one.name] = replace(there, reported=self.now, reach=self._reach(one))
 
     @property
     def _generations(self) -> dict[tuple[str, str], str]:

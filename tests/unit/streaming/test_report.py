@@ -177,6 +177,31 @@ def test_an_encoder_that_has_just_begun_is_not_judged() -> None:
     assert (seen.streams["garden"].speed, seen.streams["garden"].slow_since) == (None, None)
 
 
+def test_fetches_are_counted_over_seconds_however_many_reports_tell_of_them() -> None:
+    reports = Reports("edge")
+    for second in range(8):
+        traffic = "traffic\tgarden\t1\t500\t3\t1\t1" if second % 2 == 0 else ""
+        seen = one(reports, at(HOST + second), traffic, now=NOW + second)
+        if "garden" in seen.streams:
+            stream = seen.streams["garden"]
+            assert stream.unfed is (second >= 2), "one that failed is none"
+    assert (stream.fetched, stream.failed, stream.failures) == (3, 3, 1)
+    more = one(reports, at(HOST + 8), "traffic\tgarden\t1\t500\t3\t40\t1", now=NOW + 8).streams["garden"]
+    assert more.failed == 3 and not more.unfed, "most of them succeed"
+    later = one(reports, at(HOST + 30), "traffic\tgarden\t1\t500\t3\t0\t0", now=NOW + 30).streams["garden"]
+    assert (later.fetched, later.failed) == (0, 0)
+
+
+def test_since_when_a_source_answers_is_kept_while_nothing_changes() -> None:
+    reports = Reports("edge")
+    found = []
+    for second, answer in enumerate("1100?1"):
+        line = "" if answer == "?" else f"reach\tfirst\t{answer}"
+        found.append(one(reports, at(HOST + second), line, now=NOW + second).reach)
+    told = [(each["first"].answers, each["first"].since - NOW) if "first" in each else None for each in found]
+    assert told == [(True, 0), (True, 0), (False, 2), (False, 2), None, (True, 5)]
+
+
 def test_an_absent_folder_and_why_it_cannot_be_looked_at() -> None:
     seen = one(Reports("o"), f"at\t{HOST * 1000:.0f}\t0\tit is a symlink")
     assert (seen.present, seen.trouble, seen.streams) == (False, "it is a symlink", {})
@@ -209,6 +234,7 @@ def test_the_script_is_given_arguments_only() -> None:
     )
     assert argv[:2] == ["/bin/sh", "-c"]
     assert argv[3:] == ["watch", "~/a b", "2", "no", "18080", "", "12", "garden/g1/720p,audio"]
+    assert watch_argv("~/a", sources=[("first", "http://[::1]:80")])[-1] == "@first=http://[::1]:80"
 
 
 def test_watching_two_hundred_endpoints_takes_a_small_part_of_a_core() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,66 @@ async def test_streams_of_elsewhere_are_asked_for(host: Host, web: int) -> None:
     stream = seen.streams["garden"]
     assert stream.generation == "g1-0f3a9c21" and set(stream.playlists) == {"270p", "audio"}
     assert stream.publisher is None and stream.generations == ()
+
+
+async def test_sources_are_tried_and_a_silent_one_holds_up_no_report(host: Host, web: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        taken = [
+            ("well", f"http://127.0.0.1:{web}"),
+            ("silent", f"http://127.0.0.1:{silent.getsockname()[1]}"),
+            ("gone", f"http://localhost:{free_endpoint_port()}"),
+        ]
+        expected = {"well": True, "silent": False, "gone": False}
+        once = await host.look(sources=taken)
+        assert {name: one.answers for name, one in once.reach.items()} == expected
+        assert not (host.base / "run" / "reached").exists()
+
+        async with Watch(host.base, web_port=layout.health_port(web), target=1.0, sources=taken) as watch:
+            first = await watch.next()
+            assert first.reach == {}, "it did not wait for them"
+            seen = first
+            while not seen.reach:
+                seen = await watch.next()
+            assert {name: one.answers for name, one in seen.reach.items()} == expected
+            since, before = seen.reach["silent"].since, seen.reported
+            while seen.reported < since + 6:
+                seen = await watch.next()
+                assert seen.reported - before < 4, "reports go on"
+                before = seen.reported
+                assert seen.reach["silent"].since == since
+            threading.Thread(target=answer, args=(silent,), daemon=True).start()
+            while not seen.reach["silent"].answers:
+                seen = await watch.next()
+
+
+async def test_a_source_may_have_a_name_or_an_address_of_either_kind_and_a_certificate(host: Host) -> None:
+    await host.put(Service(name="idle", argv=("sleep", "1000")))
+    taken = {"name": "localhost", "four": "127.0.0.1", "six": "[::1]"}
+    expected, sources = {}, []
+    with ExitStack() as kept:
+        for name, place in taken.items():
+            family = socket.AF_INET6 if name == "six" else socket.AF_INET
+            try:
+                server = kept.enter_context(socket.create_server((place.strip("[]"), 0), family=family))
+            except OSError:
+                continue  # a machine without IPv6
+            threading.Thread(target=answer, args=(server,), daemon=True).start()
+            sources.append((name, f"http://{place}:{server.getsockname()[1]}/"))
+            expected[name] = True
+        if shutil.which("curl"):
+            sources.append(("secure", sources[-1][1].replace("http:", "https:")))
+            expected["secure"] = False
+        seen = await host.look(sources=sources)
+    assert {name: one.answers for name, one in seen.reach.items()} == expected
+
+
+def answer(server: socket.socket) -> None:
+    """What somebody else's server might say."""
+    with suppress(OSError):
+        while True:
+            with server.accept()[0] as asker:
+                asker.recv(4096)
+                asker.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n")
 
 
 async def test_what_happens_is_told_at_once_and_ages_stay_small(host: Host, web: int) -> None:

@@ -1,7 +1,7 @@
-# watch.sh BASE PERIOD ONCE WEB STAT WINDOW [STREAM/GENERATION/RENDITION,…]…: reports how an endpoint stands.
+# watch.sh BASE PERIOD ONCE WEB STAT WINDOW [STREAM/GENERATION/RENDITION,… | @NAME=URL]…: reports how an endpoint stands.
 #
-# Runs over one connection for as long as somebody listens, and changes nothing but an access log that got long and the
-# time of the folder.
+# Runs over one connection for as long as somebody listens, and changes nothing but an access log that got long, the
+# time of the folder, and run/reached.
 # Twice a second it looks whether something happened (a segment, a publisher, a process; what comes from elsewhere is
 # asked for once a second), and tells it then, and else every PERIOD seconds. ONCE=yes: one report, and nothing is
 # touched. Behind it stand job-lib.sh, service-lib.sh and service-status.sh.
@@ -9,7 +9,7 @@
 # WEB:     port on 127.0.0.1 where the endpoint's own server shows what viewers get; "" to read the spool itself
 # STAT:    port on 127.0.0.1 of the ingest's /stat; "" without one
 # WINDOW:  seconds for which somebody who fetched a media playlist counts as a viewer
-# further: what to ask WEB for that lies in no spool here
+# further: what to ask WEB for that lies in no spool here, and (@NAME=URL) endpoints from which this one may fetch
 #
 # A report is `report <length>`, a newline, that many bytes and a newline. In it, fields are separated by tabs:
 #
@@ -18,6 +18,7 @@
 #   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB     PUBLISHER is `?` when nobody can say
 #   progress STREAM CHANGED OUT_TIME_US SPEED    input STREAM CODEC WIDTH HEIGHT RATE BYTES
 #   traffic STREAM VIEWERS BYTES HITS MISSES FAILURES
+#   reach NAME 1|0                               whether that endpoint gave any answer, here, within two seconds
 #   playlist STREAM GENERATION RENDITION STATUS CHANGED LENGTH, and on the next line that many bytes
 # shellcheck shell=sh
 base=$1 period=$2 once=$3 web=$4 stat_port=$5 window=$6
@@ -217,6 +218,7 @@ together() {
 # What the server here has from elsewhere, as it would stand in the report.
 elsewhere() {
     for target; do
+        case $target in @*) continue ;; esac
         stream=${target%%/*} renditions=${target##*/}
         generation=${target#*/}
         generation=${generation%/*}
@@ -230,6 +232,63 @@ elsewhere() {
     done | together | ask
 }
 _ifs=$IFS
+
+# Whether an endpoint gives any HTTP answer at all. Status 2 when nobody here can tell.
+# shellcheck disable=SC2016
+answers() { # URL
+    place=${1#http://}
+    if [ "$place" != "$1" ] && [ -n "$bash" ] && command -v timeout >/dev/null; then
+        place=${place%%/*}
+        port=${place##*:} host=${place%:*}
+        case $port in *[!0-9]*) port=80 host=$place ;; esac
+        [ "$host" != "$port" ] || port=80
+        host=${host#"["}
+        timeout 2 "$bash" -c '
+            exec 3<>"/dev/tcp/$0/$1" || exit 1
+            printf "GET /ping HTTP/1.0\r\nHost: telarchy\r\nConnection: close\r\n\r\n" >&3
+            IFS= read -r line <&3
+            case $line in HTTP/*) ;; *) exit 1 ;; esac' "${host%"]"}" "$port" || return 1
+    elif command -v curl >/dev/null; then
+        curl -q -s -g -m 2 --noproxy '*' -o /dev/null "${1%/}/ping" || return 1
+    else
+        return 2
+    fi
+}
+
+# All of them at once.
+reach() {
+    for target; do
+        case $target in @*) ;; *) continue ;; esac
+        {
+            name=${target%%=*}
+            answers "${target#*=}"
+            case $? in
+            0) printf 'reach\t%s\t1\n' "${name#@}" ;;
+            1) printf 'reach\t%s\t0\n' "${name#@}" ;;
+            esac
+        } 2>/dev/null &
+    done | sort
+}
+
+# What was found last, unless that is long ago. In the background: an endpoint that is silent holds up no report.
+look_out() {
+    if [ "$once" = yes ]; then
+        REACHED=$(reach "$@")
+        return
+    fi
+    if [ -z "$tried" ] || [ $((NOW - tried)) -ge 2 ] || [ "$NOW" -lt "$tried" ]; then
+        tried=$NOW
+        {
+            found=$(reach "$@")
+            mkdir -p run && printf '%s\n' "$found" >run/.reached && mv -f run/.reached run/reached
+        } </dev/null >/dev/null 2>&1 &
+    fi
+    REACHED=''
+    looked=$(written run/reached)
+    looked=${looked%%.*}
+    [ $((NOW - ${looked:-0})) -le 10 ] || return 0
+    REACHED=$(cat run/reached 2>/dev/null)
+}
 
 # The log since the report before, and the viewers of the last WINDOW seconds. MARKS: `seconds:offset` of reports
 # that were within the window, oldest first; SEEN: how far the last one read.
@@ -287,6 +346,7 @@ report() {
     progress_lines
     input_lines
     traffic_lines
+    [ -z "$REACHED" ] || printf '%s\n' "$REACHED"
     playlist_lines
 }
 
@@ -312,7 +372,7 @@ signature() {
 
 # --- the loop ------------------------------------------------------------------------------------------------------
 
-SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told='' asked='' REMOTE=''
+SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told='' asked='' REMOTE='' tried='' REACHED=''
 while :; do
     cd / || exit 1
     trouble=$({ enter_base "$base"; } 2>&1)
@@ -327,7 +387,8 @@ while :; do
     if [ $# -gt 0 ] && [ -n "$web" ] && [ "$NOW" != "$asked" ]; then
         asked=$NOW REMOTE=$(elsewhere "$@")
     fi
-    SIGNATURE=$SIGNATURE$REMOTE
+    case $* in *@*) look_out "$@" ;; esac
+    SIGNATURE=$SIGNATURE$REMOTE$REACHED
     if [ -z "$told" ] || [ "$SIGNATURE" != "$LOG_SEEN" ] || [ $((NOW - told)) -ge "$period" ] || [ "$NOW" -lt "$told" ]; then
         LOG_SEEN=$SIGNATURE told=$NOW
         if [ $((round % 15)) -eq 0 ]; then
