@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from telarchy.core.plan import Event
 from telarchy.resources.stream import Stream
 from telarchy.streaming.deliberation import Deliberation
-from telarchy.streaming.endpoint_status import crash_loops
+from telarchy.streaming.endpoint_status import crash_loops, running_on
 from telarchy.streaming.evidence import Generation
-from telarchy.streaming.status import source_of
+from telarchy.streaming.findings import maker_of, stream_on
+from telarchy.streaming.health import is_overrun, pace_words
+from telarchy.streaming.status import source_of, upscaled
 from telarchy.streaming.steps import out_of_space
+from telarchy.streaming.terms import Place
 
 
 @dataclass
@@ -41,6 +44,8 @@ def tell(done: Deliberation, now: float) -> Told:
         short = None if place.unknown else out_of_space(place)
         if _begins(news, before, f"space/{place.name}", short) and short:
             news.events.append(Event(place.ref, "OutOfSpace", short, "Warning"))
+        for stream in running_on(done, place):
+            _of_pace(news, before, place, stream, now)
     _choices(news, done)
     return news
 
@@ -65,6 +70,26 @@ def _of_stream(news: Told, before: Mapping[str, str], done: Deliberation, stream
             else Event(stream.ref, "SourceReturned", "something comes in again")
         )
     _note_arrival(news, before, turn.active, source, now)
+    said = upscaled(done, stream)
+    if _begins(news, before, f"upscaled/{stream.name}", said) and said:
+        news.events.append(Event(stream.ref, "Upscaled", said, "Warning"))
+
+
+def _of_pace(news: Told, before: Mapping[str, str], place: Place, stream: Stream, now: float) -> None:
+    """An encoder that cannot do what is asked of it, and one that can again."""
+    seen, maker = stream_on(place, stream.name), maker_of(place, stream.name)
+    subject = f"pace/{place.name}/{stream.name}"
+    known = news.told[subject] = before.get(subject, "")
+    if place.unknown or place.seen is None or seen is None:
+        return
+    if is_overrun(seen, min(now, place.seen.reported)):
+        if not known:
+            text = f"{stream.name}: {pace_words(seen, maker)}"
+            news.events.append(Event(place.ref, "TooSlow", text, "Warning"))
+        news.told[subject] = "yes"
+    elif known and seen.speed is not None and not seen.lagging:
+        news.events.append(Event(place.ref, "KeepsUp", f"{stream.name} is made in real time again"))
+        news.told[subject] = ""
 
 
 def _note_arrival(

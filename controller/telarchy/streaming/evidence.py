@@ -53,7 +53,10 @@ class StreamSeen:
     generations:  all that lie in the spool
     playlists:    by rendition, of `generation`
     publisher:    name of the StreamKey with which somebody publishes; "" when nobody does; None where that is unknown
+    awaited:      since when something comes in and no new segment is made of it, over all starts of the encoder; None
+                  while segments come, and where nobody can say
     speed:        of the encoder, 1.0 is real time; None while not known
+    lagging, slow_since: whether it is not quite in time, and since when it is far from it (`pace`)
     viewers:      distinct ones that fetched a media playlist within three target durations
     egress:       bits per second
     hits, misses: of the cache, since the report before
@@ -68,7 +71,9 @@ class StreamSeen:
     playlists: Mapping[str, PlaylistSeen] = field(default_factory=dict)
     publisher: str | None = None
     incoming: InputSeen | None = None
+    awaited: float | None = None
     speed: float | None = None
+    lagging: bool = False
     slow_since: float | None = None
     viewers: int = 0
     egress: int = 0
@@ -114,7 +119,7 @@ class EndpointSeen:
     reported:  when; the plan compares it with now
     present:   whether anything of it lies on the host
     writable:  whether its spool can be written to; None while not known
-    restarts:  by service: how often its process was started within the last minutes
+    restarts:  by service: how often its process was started in a row, without one that lasted or a publisher that left
     keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
     reach:     of an edge, by source: whether it answers there; none of those of which nobody can tell
     trouble:   why it cannot be looked at, for a person

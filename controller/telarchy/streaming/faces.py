@@ -6,7 +6,7 @@ from bisect import bisect_right
 
 from telarchy.streaming import figures
 from telarchy.streaming.evidence import EndpointSeen, StreamSeen
-from telarchy.streaming.health import DEGRADED_SPEED, HEALTHY_SPEED, LIVE_EDGE_TARGETS, SLOW_SECONDS, is_cut
+from telarchy.streaming.health import CRASH_LOOP_STARTS, LIVE_EDGE_TARGETS, SLOW_SECONDS, is_cut
 
 Face = tuple[object, ...]
 
@@ -23,7 +23,7 @@ def firm(seen: EndpointSeen, now: float, steps: tuple[float, ...], reserve: int)
             (name, one.state, one.digest, one.starts, one.complaint if one.state != "Running" else "")
             for name, one in sorted(seen.services.items())
         ),
-        tuple(sorted((name, starts >= 5) for name, starts in seen.restarts.items())),
+        tuple(sorted((name, starts >= CRASH_LOOP_STARTS) for name, starts in seen.restarts.items())),
         tuple(_firm_stream(one, now, steps) for _, one in sorted(seen.streams.items())),
         tuple((name, one.used, one.refused) for name, one in sorted(seen.keys.items())),
         tuple((name, one.answers, is_cut(one, seen)) for name, one in sorted(seen.reach.items())),
@@ -46,7 +46,7 @@ def _firm_stream(one: StreamSeen, now: float, steps: tuple[float, ...]) -> Face:
         bool(lasts) and max(lasts) - min(lasts) > 1,
         any(each.problems for each in one.playlists.values()),
         bool(edges) and now - min(edges) > (LIVE_EDGE_TARGETS + 1.5) * target,
-        None if one.speed is None else (one.speed < DEGRADED_SPEED, one.speed < HEALTHY_SPEED),
+        (one.speed is None, one.lagging),
         one.slow_since is not None and now - one.slow_since >= SLOW_SECONDS,
         None if incoming is None else (incoming.codec, incoming.width, incoming.height),
         one.failures >= 2,

@@ -46,8 +46,10 @@ def find(terms: Terms, active: Mapping[str, str], now: float) -> Found:
     chosen: dict[At, Chosen] = {}
     for name, stream in terms.streams.items():
         places = terms.of(stream)
+        known = terms.seen.generations.get(name)
+        begun = known.started if known is not None and known.id == active.get(name) else now
         for place in places:
-            findings[place.name, name] = finding(place, stream, active.get(name, ""), now)
+            findings[place.name, name] = finding(place, stream, active.get(name, ""), now, begun)
         for place in places:
             if place.endpoint.spec.role == "Edge":
                 chosen[place.name, name] = _chosen(terms, place, stream, findings, active.get(name, ""), now)
@@ -82,8 +84,8 @@ def playable(place: Place, stream: Stream, generation: str) -> bool:
     return wanted <= seen.playlists.keys() and all(one.last >= one.first for one in seen.playlists.values())
 
 
-def finding(place: Place, stream: Stream, generation: str, now: float) -> Finding:
-    """How a stream stands on an endpoint by its own report."""
+def finding(place: Place, stream: Stream, generation: str, now: float, begun: float = 0.0) -> Finding:
+    """How a stream stands on an endpoint by its own report. `begun`: when the generation did."""
     if place.unknown:
         return Finding(StreamState.UNKNOWN, place.unknown)
     seen = stream_on(place, stream.name)
@@ -104,6 +106,7 @@ def finding(place: Place, stream: Stream, generation: str, now: float) -> Findin
         now,
         renditions=[one.name for one in stream.spec.renditions] if place.origin else (),
         generation=generation,
+        begun=begun,
     )
     fetched = stream.spec.ingest.srt is not None or stream.spec.ingest.pull is not None
     if (

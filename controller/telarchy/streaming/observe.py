@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from telarchy.core.clock import SteadyClock
-from telarchy.core.service import LASTED_SECONDS
 from telarchy.core.world import World
 from telarchy.errors import ActionFailed, HostUnreachable, TelarchyError
 from telarchy.links.link import Link
@@ -29,6 +27,7 @@ from telarchy.streaming.evidence import EndpointSeen
 from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
+from telarchy.streaming.shortruns import ShortRuns
 from telarchy.streaming.snapshots import SnapshotBook
 from telarchy.streaming.watch import PERIOD_SECONDS, Elsewhere, watch_argv
 
@@ -37,7 +36,6 @@ TICK_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 6.0  # how long an action waits until what it did is seen
 FIRST_LOOK_SECONDS = 15.0
 BACK_OFF = (0.5, 1.0, 2.0, 5.0, 10.0)
-CRASH_WINDOW_SECONDS = LASTED_SECONDS + 120.0
 STEPS = (1.5, 3.0)  # target durations after which a playlist's age is another matter
 REPORT_SECONDS = 1.0  # that making and sending a report may take besides
 
@@ -74,7 +72,6 @@ class Watching:
     seen:     the last report
     firm, soft: faces as the loop was last told
     said:     when an external endpoint last sent word of itself, and its face then
-    starts:   of each service: (when, how often) as it went up
     """
 
     endpoint: MediaEndpoint
@@ -87,7 +84,7 @@ class Watching:
     unknown: bool = True
     said: float = 0.0
     said_face: faces.Face = ()
-    starts: dict[str, deque[tuple[float, int]]] = field(default_factory=dict)
+    runs: ShortRuns = field(default_factory=ShortRuns)
     task: asyncio.Task[None] | None = None
     restart: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -285,7 +282,7 @@ class Observer:
 
     def _take(self, one: Watching, seen: EndpointSeen) -> None:
         now = self._clock.now()
-        one.seen = seen = replace(seen, restarts=_restarts(one, seen, now))
+        one.seen = seen = replace(seen, restarts=one.runs.note(seen.services, now))
         one.news.set()
         firm = faces.firm(seen, now, one.steps, one.endpoint.spec.spool.reserve.bytes)
         soft = faces.soft(seen)
@@ -385,19 +382,3 @@ def _steps(endpoint: MediaEndpoint, streams: list[Stream]) -> tuple[float, ...]:
             3 * max(15.0, 5 * target),
         }
     return (*sorted(found), 60.0, 300.0, 3600.0)
-
-
-def _restarts(one: Watching, seen: EndpointSeen, now: float) -> dict[str, int]:
-    """How often each process was started within the last minutes, as far as it was watched."""
-    for gone in one.starts.keys() - seen.services.keys():
-        del one.starts[gone]
-    found = {}
-    for name, service in seen.services.items():
-        known = one.starts.setdefault(name, deque([(now, service.starts)]))
-        if service.starts != known[-1][1]:
-            known.append((now, service.starts))
-        while len(known) > 1 and known[1][0] < now - CRASH_WINDOW_SECONDS:
-            known.popleft()
-        if (count := max(0, service.starts - known[0][1])) > 0:
-            found[name] = count
-    return found

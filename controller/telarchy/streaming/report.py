@@ -27,6 +27,7 @@ from telarchy.streaming.evidence import (
     StreamSeen,
 )
 from telarchy.streaming.keys import parse_key_use
+from telarchy.streaming.pace import Pace
 from telarchy.streaming.playlist import MediaPlaylist, parse_media
 from telarchy.streaming.playlistrules import Problem, check, compare
 
@@ -38,7 +39,6 @@ STEP_SECONDS = 5.0  # a clock that jumped by more was set
 RATE_SECONDS = 10.0  # over which bitrates and speeds are taken
 SPEED_SECONDS = 5.0  # below which a speed is chance
 SETTLED_SECONDS = 30.0  # from when on an encoder's own average tells something
-SLOW_SPEED = 0.9
 _HEAD = b"report\t"
 
 
@@ -94,7 +94,7 @@ class Reports:
         self._playlists: dict[tuple[bytes, ...], Held] = {}
         self._rates: dict[tuple[str, str], Rate] = {}
         self._sent: dict[str, int] = {}  # bytes, by stream, since the first report
-        self._slow: dict[str, float] = {}
+        self._paces: dict[str, tuple[str, Pace]] = {}  # by stream: of which generation, and how fast
         self._fetches: dict[str, deque[tuple[float, int, int]]] = {}  # when, how many, and how many failed
         self._reach: dict[str, Reach] = {}
 
@@ -175,8 +175,8 @@ class Reports:
                     seen = replace(seen, keys_digest=digest[:16])
                 case ["key", name_of, lines]:
                     keys[name_of] = self._key_use(lines)
-                case ["stream", *rest] if len(rest) == 6 and len(streams) < MOST_STREAMS:
-                    streams[rest[0]] = _Stream(_stream(rest), rest[2] == "relay")
+                case ["stream", *rest] if len(rest) in (6, 7) and len(streams) < MOST_STREAMS:
+                    streams[rest[0]] = _Stream(self._stream(rest), rest[2] == "relay")
                 case ["progress", *rest] if len(rest) == 4:
                     self._progress(streams, rest, at)
                 case ["input", *rest] if len(rest) == 6:
@@ -199,8 +199,9 @@ class Reports:
 
     def _forget(self, streams: dict[str, _Stream]) -> None:
         """Streams that are not told of any more, once many are remembered."""
-        if len(self._sent) + len(self._rates) <= 4 * MOST_STREAMS:
+        if len(self._sent) + len(self._rates) + len(self._paces) <= 4 * MOST_STREAMS:
             return
+        self._paces = {name: pace for name, pace in self._paces.items() if name in streams}
         self._sent = {name: sent for name, sent in self._sent.items() if name in streams}
         self._fetches = {name: one for name, one in self._fetches.items() if name in streams}
         self._rates = {key: rate for key, rate in self._rates.items() if key[0] in streams}
@@ -223,6 +224,17 @@ class Reports:
             refused=None if use.refused is None else self._time(use.refused),
         )
 
+    def _stream(self, fields: list[str]) -> StreamSeen:
+        name, current, _input, publisher, generations, size, *awaited = fields
+        return StreamSeen(
+            stream=name,
+            generation=current,
+            generations=tuple(sorted(one for one in generations.split(",") if one)),
+            publisher=None if publisher == "?" else publisher,
+            awaited=self._time(_float(awaited[0])) or None if awaited else None,
+            size=_int(size) * 1024,
+        )
+
     def _reached(self, source: str, answers: bool, at: float) -> Reach:
         known = self._reach.get(source)
         return known if known is not None and known.answers is answers else Reach(answers, at)
@@ -240,15 +252,23 @@ class Reports:
         speed = self._rate(name, "speed", _float(changed), played)
         if self._rates[name, "speed"].span < SPEED_SECONDS:  # an encoder begins with a pause and a rush
             speed = _float(average) or None if played >= SETTLED_SECONDS else None
-        if speed is None or speed >= SLOW_SPEED:
-            self._slow.pop(name, None)
-        else:
-            self._slow.setdefault(name, at)
-        stream.told = replace(
-            stream.told,
-            speed=None if speed is None else round(speed, 3),
-            slow_since=self._slow.get(name),
-        )
+        if at - self._time(_float(changed)) > RATE_SECONDS:
+            speed = None  # it says nothing any more: it hangs, or waits for its source
+        stream.told = replace(stream.told, speed=None if speed is None else round(speed, 3))
+
+    def _paced(self, told: StreamSeen, at: float) -> StreamSeen:
+        """With whether its encoder keeps up: a matter of more than one report, and of more than one start."""
+        if told.publisher == "":
+            self._paces.pop(told.stream, None)
+            return told
+        generation, pace = self._paces.get(told.stream, ("", None))
+        if pace is None or generation != told.generation:
+            if told.speed is None:
+                return told
+            pace = Pace()
+            self._paces[told.stream] = (told.generation, pace)
+        pace.add(at, told.speed)
+        return replace(told, lagging=pace.lag.since is not None, slow_since=pace.slow.since)
 
     def _input(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
         name, codec, width, height, frame_rate, count = fields
@@ -329,7 +349,7 @@ class Reports:
         while fetches and fetches[0][0] <= at - FETCH_SECONDS:
             fetches.popleft()
         return replace(
-            told,
+            self._paced(told, at),
             fetched=sum(all_of for _, all_of, _ in fetches),
             failed=sum(failed for _, _, failed in fetches),
             generation=told.generation or stream.served,
@@ -358,17 +378,6 @@ def _playlist_head(line: bytes) -> tuple[tuple[bytes, ...], bytes, int]:
     if len(fields) != 5 or not fields[4].isdigit() or len(fields[4]) > 8:
         return (), b"", 0
     return tuple(fields[1].split(b"+")), fields[2], int(fields[4])
-
-
-def _stream(fields: list[str]) -> StreamSeen:
-    name, current, _input, publisher, generations, size = fields
-    return StreamSeen(
-        stream=name,
-        generation=current,
-        generations=tuple(sorted(one for one in generations.split(",") if one)),
-        publisher=None if publisher == "?" else publisher,
-        size=_int(size) * 1024,
-    )
 
 
 def _number(convert: Callable[[str], float]) -> Callable[[str], float]:

@@ -186,21 +186,25 @@ def _stream_conditions(done: Deliberation, stream: Stream, phase: str, source: s
     ]
     if phase == "Suspended":
         found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
-    incoming = _input(done, stream)
-    if height := incoming.get("height"):
-        larger = [one.name for one in stream.spec.renditions if one.height > height]
-        found.append(
-            condition(
-                "Upscaled",
-                bool(larger),
-                "RenditionLargerThanSource" if larger else "Fits",
-                f"{listing(larger)}: larger than what comes in ({incoming['width']}x{height}), which costs bandwidth "
-                "and shows nothing more: publish a larger picture, or declare smaller renditions"
-                if larger
-                else "",
-            )
-        )
+    larger = upscaled(done, stream)
+    if larger is not None:
+        reason = "RenditionLargerThanSource" if larger else "Fits"
+        found.append(condition("Upscaled", bool(larger), reason, larger))
     return found
+
+
+def upscaled(done: Deliberation, stream: Stream) -> str | None:
+    """What is said of renditions larger than what comes in; "" when there are none, None while nobody knows."""
+    incoming = _input(done, stream)
+    if not (height := incoming.get("height")):
+        return None
+    larger = [one.name for one in stream.spec.renditions if one.height > height]
+    if not larger:
+        return ""
+    return (
+        f"{listing(larger)}: larger than what comes in ({incoming['width']}x{height}), which costs bandwidth and shows "
+        "nothing more: publish a larger picture, or declare smaller renditions"
+    )
 
 
 def _stream_ready(done: Deliberation, stream: Stream, phase: str, source: str, stuck: str) -> dict[str, Any]:
@@ -235,7 +239,8 @@ def _stream_ready(done: Deliberation, stream: Stream, phase: str, source: str, s
     unknown = [one for one in findings.values() if one.state is StreamState.UNKNOWN]
     if phase == "Live" and len(unknown) == len(findings):
         return condition("Ready", None, "Unknown", unknown[0].why if unknown else "")
-    if phase == "Starting":
+    stale = any(one.state is StreamState.STALE for one in findings.values())
+    if phase == "Starting" and (stuck or not stale):
         return condition("Ready", False, "Progressing", stuck or "waits for the first segment")
     worst = next(
         (f"{name} is {one.state}: {one.why}" for name, one in sorted(findings.items()) if one.why), ""

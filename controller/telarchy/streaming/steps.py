@@ -28,7 +28,7 @@ from telarchy.streaming.actions import (
 )
 from telarchy.streaming.evidence import Deployed, EndpointSeen, ServiceSeen
 from telarchy.streaming.findings import Found, maker_of, stream_on
-from telarchy.streaming.health import Limits, StreamState
+from telarchy.streaming.health import Limits, StreamState, crawls
 from telarchy.streaming.keys import keys_digest
 from telarchy.streaming.lifecycle import expired, sequence_of
 from telarchy.streaming.terms import Place, Terms
@@ -270,6 +270,8 @@ def _kicks(terms: Terms, place: Place, found: Found, seen: Observation, now: flo
         changed = there.age if there is not None else None
         if changed is None and not served:
             continue  # nobody could look, which says nothing about the encoder
+        if there is not None and crawls(there):
+            continue
         since = max(maker.since, changed or 0.0)
         if not maker.since or now - since < KICK_GRACES * limits.grace:
             continue

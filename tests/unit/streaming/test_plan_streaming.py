@@ -54,6 +54,8 @@ def test_a_rendition_larger_than_what_comes_in_is_said_and_plays(home: Stage) ->
     assert (found["Upscaled"]["status"], found["Upscaled"]["reason"]) == ("True", "RenditionLargerThanSource")
     assert "larger than what comes in (640x360)" in found["Upscaled"]["message"]
     assert found["Ready"]["status"] == "True"
+    home.run(10)
+    assert home.events.count(("stream/garden", "Upscaled")) == 1
     home.incoming = InputSeen("h264", 1920, 1080, 25.0, 5_000_000)
     home.run(3)
     found = {one["type"]: one for one in home.status("Stream", "garden")["conditions"]}
@@ -342,6 +344,49 @@ def test_a_crash_loop_is_told_once(home: Stage) -> None:
     home.run(2)
     conditions = {one["type"]: one for one in home.status("MediaEndpoint", "origin")["conditions"]}
     assert conditions["CrashLoop"]["status"] == "False"
+
+
+def slow(home: Stage, **figures: object) -> None:
+    there = home.there["origin@black"]
+    streams = {**there.streams, "garden": replace(there.streams["garden"], **figures)}  # type: ignore[arg-type]
+    home.there["origin@black"] = replace(there, streams=streams)
+
+
+def test_an_encoder_that_is_too_slow_is_told_once_and_when_it_keeps_up_again(home: Stage) -> None:
+    home.publish()
+    home.run(5)
+    slow(home, speed=0.42, lagging=True, slow_since=home.now)
+    home.run(2)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Degraded"
+    assert ("mediaendpoint/origin", "TooSlow") not in home.events
+    home.run(60)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Overloaded"
+    assert home.events.count(("mediaendpoint/origin", "TooSlow")) == 1
+    for ref in ("MediaEndpoint", "origin"), ("Stream", "garden"):
+        ready = next(one for one in home.status(*ref)["conditions"] if one["type"] == "Ready")
+        assert "it encodes at 0.4× of real time: fewer or smaller renditions" in ready["message"]
+    slow(home, speed=None, lagging=False, slow_since=None)  # nothing is known of a new one yet
+    home.run(2)
+    assert ("mediaendpoint/origin", "KeepsUp") not in home.events
+    slow(home, speed=1.0)
+    home.run(2)
+    assert home.events.count(("mediaendpoint/origin", "KeepsUp")) == 1
+    assert home.status("MediaEndpoint", "origin")["state"] == "Healthy"
+
+
+def test_what_never_played_and_is_only_slow_is_said_and_not_begun_anew(home: Stage) -> None:
+    home.publish()
+    home.frozen.add(("origin", "garden"))
+    home.run(5)
+    assert home.ready("Stream", "garden") == ("False", "Progressing")
+    slow(home, speed=0.04, lagging=True, slow_since=home.now)
+    home.run(180)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Stale"
+    assert home.ready("Stream", "garden") == ("False", "NotPlaying")
+    assert not any("nothing comes of it" in line for line in home.log)
+    slow(home, speed=0.0)  # but one that stands still is
+    home.run(5)
+    assert any("nothing comes of it" in line for line in home.log)
 
 
 def test_statuses_are_what_the_kinds_say() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from telarchy.core.service import ServiceState
 from telarchy.errors import ActionFailed
-from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse
+from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse, StreamSeen
 from telarchy.streaming.report import MOST_STREAMS, Reports
 from telarchy.streaming.watch import Elsewhere, watch_argv
 from tests.unit.streaming.test_playlist import changed, live, text
@@ -177,6 +177,54 @@ def test_an_encoder_that_has_just_begun_is_not_judged() -> None:
     assert (seen.streams["garden"].speed, seen.streams["garden"].slow_since) == (None, None)
 
 
+def encoding(
+    reports: Reports, at_second: float, out: float | None, *more: str, head: str = STREAM
+) -> StreamSeen:
+    """A report of an encoder that has made `out` seconds; None: it was started just now."""
+    lines = [] if out is None else [f"progress\tgarden\t{HOST + at_second}\t{out * 1e6:.0f}\t1"]
+    seen = one(reports, at(HOST + at_second), head, *lines, *more, now=NOW + at_second)
+    return seen.streams["garden"]
+
+
+def test_a_slow_encoder_that_is_started_again_and_again_is_slow_all_the_time() -> None:
+    reports, told = Reports("o"), []
+    for run in range(4):  # each is ended after 15 s
+        for second in range(0, 15, 2):
+            out = None if second == 0 else 0.4 * second
+            told.append((16 * run + second, encoding(reports, 16 * run + second, out)))
+    began = next(second for second, stream in told if stream.slow_since is not None)
+    assert began <= 20
+    assert {stream.slow_since for second, stream in told if second >= began} == {NOW + 8}
+    assert all(stream.lagging for second, stream in told if second >= began)
+
+
+def test_a_slow_encoder_is_forgotten_with_its_publisher_and_its_generation() -> None:
+    away = STREAM.replace("garden-obs", "")
+    edited = STREAM.replace("g1-0f3a9c21", "g2-0f3a9c21", 1)
+    for head in (away, edited):
+        reports = Reports("o")
+        for second in range(0, 20, 2):
+            stream = encoding(reports, second, 0.4 * second)
+        assert stream.slow_since is not None
+        assert encoding(reports, 20, None, head=head).slow_since is None
+        assert not encoding(reports, 22, None, head=edited if head == edited else STREAM).lagging
+
+
+def test_an_encoder_that_says_nothing_has_no_speed() -> None:
+    reports = Reports("o")
+    for second in range(0, 12, 2):
+        stream = encoding(reports, second, second)
+    assert stream.speed == pytest.approx(1.0)
+    still = f"progress\tgarden\t{HOST + 10}\t10000000\t1"
+    assert one(reports, at(HOST + 30), STREAM, still, now=NOW + 30).streams["garden"].speed is None
+
+
+def test_since_when_segments_are_awaited_is_on_our_clock() -> None:
+    seen = one(Reports("o"), at(), f"{STREAM}\t{HOST - 20:.3f}")
+    assert seen.streams["garden"].awaited == NOW - 20
+    assert one(Reports("o"), at(), f"{STREAM}\t").streams["garden"].awaited is None
+
+
 def test_fetches_are_counted_over_seconds_however_many_reports_tell_of_them() -> None:
     reports = Reports("edge")
     for second in range(8):
@@ -200,6 +248,8 @@ def test_since_when_a_source_answers_is_kept_while_nothing_changes() -> None:
         found.append(one(reports, at(HOST + second), line, now=NOW + second).reach)
     told = [(each["first"].answers, each["first"].since - NOW) if "first" in each else None for each in found]
     assert told == [(True, 0), (True, 0), (False, 2), (False, 2), None, (True, 5)]
+
+
 
 
 def test_an_absent_folder_and_why_it_cannot_be_looked_at() -> None:

@@ -4,7 +4,8 @@
 #
 # An encoder says nothing of a full or read-only disk and ends with 0, and one that hangs lives. So this looks before
 # it starts one, and beside it at the playlists, every second: one that got old makes the flag stale/STREAM (the
-# origin answers 503, so that edges go elsewhere), and an encoder that brings nothing forth is ended.
+# origin answers 503, so that edges go elsewhere), and an encoder that brings nothing forth is ended. One that is only
+# too slow is left for longer: begun anew, it would have to make again what it has half-done.
 #
 # FILES:    folder with master.m3u8
 # INPUT:    keyed   the flag publishing/STREAM is there while somebody publishes; others write it
@@ -25,6 +26,7 @@ umask 022
 folder=spool/$stream/$generation
 flag=stale/$stream
 publishing=publishing/$stream
+awaited=$folder/.awaited
 NL='
 '
 
@@ -62,6 +64,17 @@ esac
 (printf 'x\n' >"$folder/.probe") 2>/dev/null || give_up "the spool cannot be written to (full, read-only, or not ours)"
 [ -s "$folder/.probe" ] || give_up "the spool is full"
 rm -f "$folder/.probe"
+
+# Since when something comes in and nothing is made of it: over all starts of an encoder, and of this publisher only.
+case $input in
+keyed | made)
+    came=''
+    [ "$input" = made ] || came=$(find "$publishing" -newer "$awaited" 2>/dev/null)
+    if [ ! -e "$awaited" ] || [ -n "$came" ]; then
+        true >"$awaited" || give_up "the spool cannot be written to"
+    fi
+    ;;
+esac
 
 # What a killed encoder left half-written.
 for playlist in $playlists; do
@@ -204,17 +217,38 @@ quiet_already() {
     [ "$QUIET" -ge 0 ] || QUIET=0
 }
 
+# out_time: sets MADE to how much was encoded, in microseconds.
+out_time() {
+    MADE=$(tail -c 700 "progress/$stream" | sed -n 's/^out_time_us=\([0-9]*\)$/\1/p' | tail -n 1)
+    MADE=${MADE:-0}
+}
+
+# crawls: whether the encoder goes on, only slowly; asked every few seconds. One that goes on in time and writes nothing
+# has trouble with its disk.
+crawls() {
+    [ "$age" -lt $((4 * grace)) ] || return 1
+    [ "$age" -ge "$again" ] || return 0
+    was=$MADE
+    out_time
+    [ "$MADE" -gt "$was" ] && [ $((MADE - was)) -lt 4500000 ] || return 1
+    again=$((age + 5))
+}
+
 # A round is over when each playlist has changed; a rendition that hangs behind keeps it from ending.
 watch_over() { # ENCODER
-    told='' age=0 ticks=0
+    told='' age=0 ticks=0 again=0 opened=''
     # shellcheck disable=SC2086
     before=$(looks $playlists)
-    awaited="$playlists "
+    missing="$playlists "
     while kill -0 "$1" 2>/dev/null; do
         sleep 1 >/dev/null # which would hold the pipe
         kill -0 $$ 2>/dev/null || kill -KILL "$1" # nobody would ever end it
         QUIET=$((QUIET + 1)) age=$((age + 1)) ticks=$((ticks + 1))
-        [ $((ticks % 3600)) -ne 0 ] || : >"progress/$stream" # it grows with every second
+        [ $((ticks % 3600)) -ne 0 ] || true >"progress/$stream" # it grows with every second
+        if [ "$input" = opened ] && [ -z "$opened" ] && source_there; then
+            opened=yes
+            [ -e "$awaited" ] || true >"$awaited"
+        fi
         # shellcheck disable=SC2086
         found=$(looks $playlists)
         IFS=$NL
@@ -222,15 +256,15 @@ watch_over() { # ENCODER
             case "$NL$before$NL" in *"$NL$line$NL"*) continue ;; esac
             name=${line%% *} size=${line#* }
             case $size in 0\ *) QUIET=$((LIMIT + 1)) && continue ;; esac # a full disk: nobody can play that
-            case $awaited in *" $name "*) awaited="${awaited%%" $name "*} ${awaited#*" $name "}" ;; esac
+            case $missing in *" $name "*) missing="${missing%%" $name "*} ${missing#*" $name "}" ;; esac
         done
         IFS=' '
         before=$found
-        case $awaited in
+        case $missing in
         *[!\ ]*) ;;
         *)
-            awaited="$playlists " QUIET=0 LIMIT=$stale age=0
-            rm -f "$flag"
+            missing="$playlists " QUIET=0 LIMIT=$stale age=0 again=0
+            rm -f "$flag" "$awaited"
             ;;
         esac
         if [ "$input" = opened ] && [ ! -e "$publishing" ] && source_there; then
@@ -241,9 +275,11 @@ watch_over() { # ENCODER
             continue
         fi
         if [ "$QUIET" -gt "$LIMIT" ] && [ ! -e "$flag" ]; then
-            : >"$flag"
+            true >"$flag" # and not `:`, with which a disk that refuses would end this loop
+            [ -e "$awaited" ] || true >"$awaited"
         fi
-        if [ "$age" -ge "$grace" ] && [ -z "$told" ]; then
+        [ "$age" -ne $((grace - 5)) ] || out_time
+        if [ "$age" -ge "$grace" ] && [ -z "$told" ] && ! crawls; then
             told=yes
             echo "no new segments for $age s: the encoder is started again"
             kill -TERM "$1" 2>/dev/null
@@ -297,6 +333,7 @@ done
 kill "$watcher" 2>/dev/null
 wait "$masker" 2>/dev/null
 
+source_there || rm -f "$awaited"
 case $input in keyed) ;; *) rm -f "$publishing" ;; esac
 if [ -e "$flag" ]; then
     round=0

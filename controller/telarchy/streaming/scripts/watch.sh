@@ -15,7 +15,8 @@
 #
 #   at MILLISECONDS PRESENT TROUBLE              service …   as service-status.sh has it
 #   space FREE_KIB TOTAL_KIB WRITABLE            keys DIGEST            key NAME LINE;LINE
-#   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB     PUBLISHER is `?` when nobody can say
+#   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB AWAITED   PUBLISHER is `?` when nobody can say; AWAITED: since
+#                                                when something comes in and no segment is made of it, or nothing
 #   progress STREAM CHANGED OUT_TIME_US SPEED    input STREAM CODEC WIDTH HEIGHT RATE BYTES
 #   traffic STREAM VIEWERS BYTES HITS MISSES FAILURES
 #   reach NAME 1|0                               whether that endpoint gave any answer, here, within two seconds
@@ -123,7 +124,7 @@ stream_lines() {
         stream=${place#spool/}
         stream=${stream%/}
         if [ -L "spool/$stream" ] || ! named "$stream"; then continue; fi
-        current='' input='' publisher='?' generations=''
+        current='' input='' publisher='?' generations='' awaited=''
         { IFS= read -r current; } 2>/dev/null <"spool/$stream/current"
         { IFS= read -r input; } 2>/dev/null <"spool/$stream/input"
         for generation in "spool/$stream"/*/; do
@@ -137,16 +138,19 @@ stream_lines() {
             { IFS= read -r publisher; } 2>/dev/null <"publishing/$stream"
             ;;
         esac
+        if named "$current" && [ -e "spool/$stream/$current/.awaited" ]; then
+            awaited=$(written "spool/$stream/$current/.awaited")
+        fi
         case $SIZES in *" $stream="*) size=${SIZES##*" $stream="} ;; *) size='' ;; esac
-        printf 'stream\t%s\t%s\t%s\t%s\t%s\t%s\n' "$stream" "$current" "$input" "$publisher" \
-            "${generations#,}" "${size%% *}"
+        printf 'stream\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$stream" "$current" "$input" "$publisher" \
+            "${generations#,}" "${size%% *}" "$awaited"
     done
     for file in publishing/*; do # nothing of theirs is in the spool yet
         stream=${file##*/}
         if named "$stream" && [ ! -d "spool/$stream" ]; then
             publisher=''
             { IFS= read -r publisher; } 2>/dev/null <"$file"
-            printf 'stream\t%s\t\tkeyed\t%s\t\t\n' "$stream" "$publisher"
+            printf 'stream\t%s\t\tkeyed\t%s\t\t\t\n' "$stream" "$publisher"
         fi
     done
 }

@@ -1,0 +1,35 @@
+"""How often in a row a process was started without a run that lasted: the sign of a crash loop. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from telarchy.core.service import LASTED_SECONDS, ServiceSeen, ServiceState
+
+
+class ShortRuns:
+    """Of the services of one endpoint, as far as they were watched.
+
+    A run that lasted ends a row. So does a publisher that left, since his encoder is to end with him, and another
+    service of the same name.
+    """
+
+    def __init__(self) -> None:
+        self._begun: dict[
+            str, tuple[str, int]
+        ] = {}  # start_digest, and how often it was started before the row
+
+    def note(self, services: Mapping[str, ServiceSeen], now: float) -> dict[str, int]:
+        """Starts in the present row, by service; of those that have any."""
+        for gone in self._begun.keys() - services.keys():
+            del self._begun[gone]
+        found = {}
+        for name, service in services.items():
+            ran = service.state is ServiceState.RUNNING and now - service.since >= LASTED_SECONDS
+            known, first = self._begun.get(name, ("", 0))
+            fresh = known != service.start_digest or service.starts < first
+            if fresh or ran or service.state is ServiceState.WAITING:
+                known, first = self._begun[name] = service.start_digest, service.starts
+            if service.starts > first:
+                found[name] = service.starts - first
+        return found
