@@ -26,6 +26,7 @@ class Refusal:
     times: int
     headers: dict[str, str] = field(default_factory=dict)
     answered: int = 0
+    causes: tuple[str, ...] = ()
 
     def takes(self, request: web.Request) -> bool:
         return (
@@ -101,6 +102,7 @@ class Gate:
                     "status": "Failure",
                     "code": refusal.status,
                     "message": "refused by the test",
+                    "details": {"causes": [{"reason": one} for one in refusal.causes]},
                 }
                 return web.json_response(body, status=refusal.status, headers=refusal.headers)
         kept = ("Accept", "Content-Type")

@@ -155,7 +155,8 @@ async def test_a_role_is_enough_for_a_namespace(api, gate, operators):
     # what was granted and not needed here: a repeated event, kinds that this fleet has none of, and `get` beside
     # `list`, which tells no more than that
     unused = needed() - gate.used
-    here = {"fleets", "hosts", "custodyfloors"}
+    # (`patch` on hosts is for a finalizer, while an endpoint stands on one)
+    here = {"fleets", "custodyfloors"}
     ours = {(what.partition("/")[0], verb) for group, what, verb in unused if group == "telarchy.dev"}
     assert {verb for what, verb in ours if what in here} <= {"get"}
     assert {verb for _, verb in ours} <= {"get", "patch"}

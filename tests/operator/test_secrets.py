@@ -33,7 +33,7 @@ async def put(api, name, **values):
     data = {key: base64.b64encode(value).decode() for key, value in values.items()}
     base = f"/api/v1/namespaces/{api.namespace}/secrets"
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
-    if (await api.call("GET", base)).get("items"):
+    if any(one["metadata"]["name"] == name for one in (await api.call("GET", base))["items"]):
         await api.call("PATCH", f"{base}/{name}", {"data": data}, kind="application/merge-patch+json")
     else:
         await api.call("POST", base, body)

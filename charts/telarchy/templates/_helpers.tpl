@@ -52,10 +52,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end -}}
 
-{{/* Those whose deletion is to undo something on hosts: they carry a finalizer of ours until it is undone. */}}
+{{/* Those whose deletion is to undo something on hosts, and the hosts: they carry a finalizer of ours until it is undone. */}}
 {{- define "telarchy.undone" -}}
 {{- range $path, $_ := .Files.Glob "files/crds/*.yaml" }}
-{{- if contains "                deletionPolicy:" ($.Files.Get $path) }}
+{{- if or (contains "                deletionPolicy:" ($.Files.Get $path)) (contains "_hosts.yaml" $path) }}
 - {{ base $path | trimPrefix "telarchy.dev_" | trimSuffix ".yaml" }}
 {{- end }}
 {{- end }}

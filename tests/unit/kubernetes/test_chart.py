@@ -29,7 +29,7 @@ SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 TEMPLATES = sorted(path for path in (CHART / "templates").iterdir())
 PLURALS = sorted(kind.plural for kind in KINDS.values())
-UNDONE = sorted(kind.plural for kind in KINDS.values() if kind.can_be_undone)
+UNDONE = sorted(["hosts", *(kind.plural for kind in KINDS.values() if kind.can_be_undone)])
 # What Kubernetes itself defines, and its own validation checks.
 FREE_FORM = {
     "global",

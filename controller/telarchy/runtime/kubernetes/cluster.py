@@ -39,10 +39,18 @@ Body = dict[str, Any]
 
 
 class ClusterError(TelarchyError):
-    """The API server refused or did not answer. `status` is HTTP's, 0 when there was no answer at all."""
+    """The API server refused or did not answer. `status` is HTTP's, 0 when there was no answer at all; `causes` are
+    CamelCase words for what else it said."""
 
-    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        self.status, self.reason, self.retry_after = status, reason, retry_after
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        causes: tuple[str, ...] = (),
+    ) -> None:
+        self.status, self.reason, self.retry_after, self.causes = status, reason, retry_after, causes
         super().__init__(message)
 
     @property
@@ -118,6 +126,11 @@ class Cluster:
     async def create(self, collection: Collection, body: Body, *, attempts: int = ATTEMPTS) -> Body:
         params = {"fieldManager": FIELD_MANAGER}
         return await self.request("POST", collection.path, body, params=params, attempts=attempts)
+
+    async def may_create(self, collection: Collection, body: Body) -> None:
+        """Ask whether this could be created, and create nothing. Raises ClusterError where it could not."""
+        params = {"fieldManager": FIELD_MANAGER, "dryRun": "All"}
+        await self.request("POST", collection.path, body, params=params, attempts=1)
 
     async def replace(self, path: str, body: Body, *, attempts: int = ATTEMPTS) -> Body:
         """PUT; refused with 409 when the object changed since the `resourceVersion` in `body`."""
@@ -223,10 +236,13 @@ def _refusal(response: aiohttp.ClientResponse, text: bytes, what: str) -> Cluste
         status = {}
     reason = str(status.get("reason") or response.reason or response.status)
     message = str(status.get("message") or f"status {response.status}")
+    details = status.get("details")
+    details = details if isinstance(details, dict) else {}
     after = _seconds(response.headers.get("Retry-After"))
-    if after is None and isinstance(details := status.get("details"), dict):
+    if after is None:
         after = _seconds(details.get("retryAfterSeconds"))
-    return ClusterError(response.status, reason, f"{what}: {message}", after)
+    causes = tuple(str(one.get("reason", "")) for one in details.get("causes") or () if isinstance(one, dict))
+    return ClusterError(response.status, reason, f"{what}: {message}", after, causes)
 
 
 def _seconds(value: Any) -> float | None:

@@ -246,7 +246,7 @@ class ClusterFleet:
     def _engine(self, store: Store, secrets: SecretResolver, tenure: Tenure) -> Engine:
         async def prepare(revision: Revision) -> None:
             assert isinstance(secrets, ClusterSecrets)
-            await secrets.refresh(revision.resources)
+            await _refresh(secrets, revision)
 
         self._source = ObjectSource(self.objects, prepare)
         self._journal = ClusterJournal(store, self.objects, self.statuses, self.events)
@@ -263,7 +263,7 @@ class ClusterFleet:
     async def _keep_secrets(self, secrets: ClusterSecrets) -> None:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            if self.engine is not None and await secrets.refresh(self.engine.revision.resources):
+            if self.engine is not None and await _refresh(secrets, self.engine.revision):
                 self.engine.reconciler.set_world(self.engine.reconciler.world)
 
     async def _beat(self) -> None:
@@ -288,6 +288,11 @@ class ClusterFleet:
         with suppress(OSError):
             where = f"details in {write_crash(self._options.state / self.namespace, 'fleet', trace)}"
         log.error("%s: a bug stopped this fleet (%s: %s); %s", self.namespace, type(bug).__name__, bug, where)
+
+
+async def _refresh(secrets: ClusterSecrets, revision: Revision) -> bool:
+    named = [*revision.resources, *revision.departing.values()]
+    return await secrets.refresh(named, leaving=bool(revision.departing))
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -26,6 +26,7 @@ LEASE_NAME = "telarchy"
 DURATION_SECONDS = 15
 RENEW_SECONDS = 4.0
 RETRY_SECONDS = 2.0
+NAMESPACE_TERMINATING = "NamespaceTerminating"  # the API server's word
 STOP_BEFORE_SECONDS = 4.0  # a holder that could not renew ends so long before others may take over
 
 
@@ -137,9 +138,9 @@ class Lease:
         }
         return await self._take(found | {"spec": spec})
 
-    async def _create(self) -> Tenure | None:
+    def _new(self) -> dict[str, Any]:
         stamp = micro_time()
-        body = {
+        return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": LEASE_NAME, "namespace": self._namespace},
@@ -151,8 +152,10 @@ class Lease:
                 "leaseTransitions": 0,
             },
         }
+
+    async def _create(self) -> Tenure | None:
         try:
-            return self._taken(await self._cluster.create(self._collection, body, attempts=1))
+            return self._taken(await self._cluster.create(self._collection, self._new(), attempts=1))
         except ClusterError as error:
             if error.status == 409:
                 return None  # somebody was quicker
@@ -192,7 +195,7 @@ class Lease:
                 self._note(await self._cluster.get(self._path))
             except ClusterError as error:
                 if error.status == 404:
-                    return False
+                    return await self._went_with_its_namespace()
                 raise
             found = self._object.get("spec") or {}
             if self.holder != self._identity or found.get("leaseTransitions") != mine:
@@ -200,6 +203,18 @@ class Lease:
         raise ClusterError(
             409, "Conflict", f"the Lease in {self._namespace} is written by others again and again"
         )
+
+    async def _went_with_its_namespace(self) -> bool:
+        """Whether the Lease is gone because its namespace is being deleted. Then nobody can take it any more, and what
+        is deleted with it is still to be undone by the one who held it last."""
+        try:
+            await self._cluster.may_create(self._collection, self._new())
+        except ClusterError as error:
+            if NAMESPACE_TERMINATING in error.causes:
+                return True
+            if error.transient:
+                raise
+        return False
 
     def _note(self, found: dict[str, Any]) -> None:
         spec = found.get("spec") or {}

@@ -17,6 +17,7 @@ from telarchy.core.action import stable_id
 from telarchy.core.words import plural
 from telarchy.errors import ConfigError, Problem
 from telarchy.resources import references
+from telarchy.resources.host import Host
 from telarchy.resources.loader import Loaded, LoadedResource, resource_from_manifest
 from telarchy.resources.meta import GROUP, Ref, Resource
 from telarchy.resources.yamltext import Node, Positions
@@ -26,6 +27,7 @@ from telarchy.runtime.revision import Revision
 RECONCILE_AT = f"{GROUP}/reconcile-at"
 APPROVE = f"{GROUP}/approve"
 FINALIZER = f"{GROUP}/cleanup"
+IN_USE = "it was deleted, and is kept until no MediaEndpoint stands on it: delete those, or give them another hostRef"
 _MARKS = (RECONCILE_AT, APPROVE)
 _NOWHERE = Positions(Node({}, 0, 0))
 
@@ -100,14 +102,18 @@ class Objects:
     def finalizers(self, released: Container[Ref]) -> Iterator[tuple[Ref, str, bool]]:
         """Objects, with their uid, whose finalizer is to be set (True) or taken away.
 
-        What departs keeps it until it is released."""
+        What departs keeps it until it is released; a host, while something with a finalizer stands on it: without its
+        address and its key nothing could be undone there."""
+        used = _hosts_of(self)
         for one in self:
             undone = one.resource is not None and one.resource.undone
             if one.deleted:
-                if one.final and not (undone and one.ref not in released):
+                if one.final and one.ref not in used and not (undone and one.ref not in released):
                     yield one.ref, one.uid, False
-            elif one.resource is not None and not one.problems and undone != one.final:
-                yield one.ref, one.uid, undone
+            elif one.resource is not None and not one.problems:
+                wanted = undone or one.ref in used
+                if wanted != one.final:
+                    yield one.ref, one.uid, wanted
 
     def marked(self, name: str) -> Mapping[Ref, str]:
         """The values of one of our annotations, by object."""
@@ -121,11 +127,19 @@ class Objects:
 def compose(objects: Sequence[Held], *, complete: bool) -> Revision:
     """One revision out of objects. Pure, and slow enough with thousands of them to be worth a thread."""
     held = sorted(objects, key=lambda one: (one.created, one.ref))
-    resources = {one.ref: one.resource for one in held if one.resource is not None and not one.deleted}
+    way_out = _hosts_of(one for one in held if one.deleted)
+    resources = {
+        one.ref: _cordoned(one.resource) if one.deleted else one.resource
+        for one in held
+        if one.resource is not None and (not one.deleted or (one.final and one.ref in way_out))
+    }
     departing = {
         one.ref: one.resource for one in held if one.deleted and one.final and one.resource is not None
     }
     stalled = {one.ref: one.problems for one in held if one.problems and not one.deleted}
+    for one in held:
+        if one.deleted and one.final and one.ref.kind == Host.__name__ and one.ref not in resources:
+            stalled[one.ref] = (Problem(IN_USE, rule="host-in-use"),)
     found = references.check(
         Loaded([LoadedResource(one, str(one.ref), _NOWHERE) for one in resources.values()])
     )
@@ -149,6 +163,23 @@ def compose(objects: Sequence[Held], *, complete: bool) -> Revision:
         complete=complete,
         departing={ref: one for ref, one in departing.items() if one.undone},
     )
+
+
+def _hosts_of(objects: Iterable[Held]) -> frozenset[Ref]:
+    """The hosts on which something with our finalizer stands."""
+    named = (
+        (one.ref.namespace, getattr(one.resource.spec, "host_ref", None))
+        for one in objects
+        if one.final and one.resource is not None
+    )
+    return frozenset(Ref(Host.__name__, namespace, host) for namespace, host in named if host)
+
+
+def _cordoned(resource: Resource) -> Resource:
+    """A deleted host as it is used until what stands on it is undone: nothing new is put there."""
+    if not isinstance(resource, Host):
+        return resource
+    return resource.model_copy(update={"spec": resource.spec.model_copy(update={"cordon": True})})
 
 
 def ref_of(body: Body) -> Ref:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from telarchy.links.secrets import Secret, SecretMissing
@@ -36,27 +36,28 @@ class ClusterSecrets:
             raise SecretMissing(f"Secret {name} in namespace {self._namespace} has no key {key}")
         return found[key]
 
-    async def refresh(self, resources: Sequence[Resource]) -> bool:
+    async def refresh(self, resources: Iterable[Resource], *, leaving: bool = False) -> bool:
         """Read every Secret that these name. True when a value changed. What cannot be read now stays as it was,
-        unless it is gone or forbidden."""
+        unless it is gone or forbidden; a Secret that is gone stays too while something is `leaving`, since with a
+        namespace they all go at once, and nothing could be undone without them."""
         before = dict(self._read)
         wanted = {one.name for resource in resources for one in secret_refs(resource.spec)}
         for name in self._read.keys() - wanted:
             del self._read[name]
         for name in sorted(wanted):
-            self._read[name] = await self._get(name)
+            self._read[name] = await self._get(name, leaving)
         return self._read != before
 
-    async def _get(self, name: str) -> Mapping[str, Secret] | str:
+    async def _get(self, name: str, leaving: bool) -> Mapping[str, Secret] | str:
         where = f"Secret {name} in namespace {self._namespace}"
         try:
             body = await self._cluster.get(Collection.secrets(self._namespace).item(name))
         except ClusterError as error:
+            known = self._read.get(name)
             if error.status == 404:
-                return f"{where} does not exist"
+                return known if leaving and known is not None else f"{where} does not exist"
             if error.status == 403:
                 return f"{where} may not be read: grant the operator's service account `get` on it"
-            known = self._read.get(name)
             return known if known is not None else f"{where} could not be read (status {error.status})"
         return dict(_values(body.get("data") or {}))
 
