@@ -106,7 +106,7 @@ class LiveLink(SimulatedLink):
 
         name = argv[3] if len(argv) > 3 else ""
         if name == "service-put":
-            service, digest, start = argv[5], argv[7], argv[8]
+            service, digest, start = argv[9], argv[11], argv[12]
             self._services[service] = (digest, start, time.time())
             found = re.search(rb"spool/[a-z0-9]+/(g[0-9]+-[0-9a-f]{8})/", stdin)
             self._generation = found[1].decode() if found else self._generation

@@ -184,3 +184,55 @@ def test_an_edited_ladder_ends_the_old_generation_and_what_is_deleted_is_gone(st
         assert not units.stdout.strip()
         files = host.run("find /home/media/.config/systemd -name 'telarchy*'", check=False).stdout
         assert not re.search(rb"telarchy", files)
+
+
+def test_of_two_controllers_with_one_endpoint_one_acts_and_viewers_see_nothing_of_the_other(
+    streams: Streams, tmp_path: Path
+) -> None:
+    story, black = streams.story, streams.story.hosts["black"]
+    streams.stream()
+    streams.origin("origin", "black")
+    story.start()
+    story.until(lambda: streams.endpoint("origin", "state") == ("Healthy",), 90, "the origin")
+
+    other = Streams(Story(tmp_path / "other", story.lab, tuple(story.hosts.values())))
+    other.stream(segment={"duration": "1s"})  # declared otherwise: each would start it anew, for ever
+    other.origin("origin", "black")
+    before = running(black, "ffmpeg")
+    with Viewer(streams.below(black)) as viewer:
+        began = time.monotonic()
+        other.story.start()
+        try:
+            other.story.until(
+                lambda: other.condition("mediaendpoint/origin", "Owned")[:2] == ("False", "ForeignOwner"),
+                60,
+                "that it is another's",
+            )
+            said = other.condition("mediaendpoint/origin")[2]
+            told(said)
+            assert "is of controller" in said and "telarchy approve" in said
+            story.until(lambda: viewer.news_after(began) >= 12, 60, "that it plays on")
+            assert streams.endpoint("origin", "state") == ("Healthy",)
+            assert streams.condition("mediaendpoint/origin", "Owned") == ("", "", "")
+            assert (viewer.backwards, running(black, "ffmpeg")) == (0, before)
+            told(f"at most {viewer.longest_wait(began):.1f} s without a new segment")
+
+            # the first one is gone for good, and a person says so
+            story.kill()
+            found = re.search(r"telarchy approve ([0-9a-f]+)", said)
+            assert found is not None
+            other.story.telarchy("approve", found[1])
+            other.story.until(
+                lambda: other.ready("mediaendpoint/origin") == ("True", "Serving"), 90, "the other's origin"
+            )
+            assert other.plays(black)
+            marker = black.text(["cat", f"{BASE}origin/.telarchy-streaming"])
+            # the first one returns nevertheless: the host refuses it now
+            there = running(black, "ffmpeg")
+            story.start()
+            story.until(lambda: streams.ready("mediaendpoint/origin") == ("False", "ForeignOwner"), 60)
+            time.sleep(5)
+            assert running(black, "ffmpeg") == there
+            assert black.text(["cat", f"{BASE}origin/.telarchy-streaming"]) == marker
+        finally:
+            other.story.stop()

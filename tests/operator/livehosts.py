@@ -116,7 +116,7 @@ class LiveLink:
         self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float | None = 60.0
     ) -> Completed:
         await asyncio.sleep(0.001)
-        script, place, *rest = argv[3:]
+        script, _owner, _term, _name, _about, place, *rest = argv[3:]
         base = self._bases.setdefault(place, Base())
         match script:
             case "service-put":
@@ -128,7 +128,7 @@ class LiveLink:
                 base.stop(rest[0])
             case "service-retire":
                 del self._bases[place]
-            case "prune":
+            case "prune" | "service-claim":
                 pass
             case _:
                 raise AssertionError(f"a healthy host was asked for {argv[3:]}")
@@ -136,8 +136,8 @@ class LiveLink:
 
     async def stream(self, argv: Sequence[str], *, stdin: bytes = b"") -> AsyncIterator[bytes]:
         """`watch.sh`, every second."""
-        place = argv[4]
-        named = [one.split("/") for one in argv[10:]]
+        place = argv[8]
+        named = [one.split("/") for one in argv[14:]]
         cached = {stream: Playing(run, tuple(names.split(",")), SEGMENT) for stream, run, names in named}
         while True:
             body = self._bases.get(place, Base()).report(cached)

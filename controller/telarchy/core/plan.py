@@ -75,7 +75,7 @@ class Plan:
     """The whole answer of one round.
 
     statuses:   ref -> partial status (camelCase, JSON-ready); parts of several capabilities are merged,
-                `conditions` by their type
+                `conditions` by their type, `held` changes by their hash
     beyond:     (count, bytes) of further actions that stand behind the horizon of this plan
     unsettled:  names of resources that are not as declared, though nothing may be left to do about it now
     wake_at:    the next moment at which time alone may change the plan, seconds since the epoch
@@ -96,6 +96,9 @@ class Plan:
     def settled(self) -> bool:
         """Everything declared is so: nothing to do, nothing waits, nothing is lacking."""
         return not self.steps and self.beyond == (0, 0) and not self.unsettled and not self.lingering
+
+
+_NAMED_BY = {"conditions": "type", "held": "hash"}  # lists of what has a name, by which it is one
 
 
 def merge(plans: Iterable[Plan]) -> Plan:
@@ -128,9 +131,9 @@ def _joined(parts: Iterable[Mapping[Ref, str]]) -> dict[Ref, str]:
 
 def _merge_status(into: dict[str, Any], part: Mapping[str, Any]) -> None:
     for key, value in part.items():
-        if key == "conditions":
-            known = {condition["type"]: condition for condition in into.get(key, [])}
-            known.update({condition["type"]: condition for condition in value})
+        if (by := _NAMED_BY.get(key)) is not None:
+            known = {one[by]: one for one in into.get(key, [])}
+            known.update({one[by]: one for one in value})
             into[key] = list(known.values())
         elif isinstance(value, Mapping) and isinstance(into.get(key), Mapping):
             inner = dict(into[key])

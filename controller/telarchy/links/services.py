@@ -12,7 +12,8 @@ A service lies in the folder `services/<name>/` of a base folder on the host:
     log, log.1           all that it wrote, 1 MiB each
 
 The base is the working directory of every service. It carries a marker file, and nothing is removed from a folder
-without one. Where systemd is (a lingering user's, or the system's for root) each service is an enabled unit; elsewhere
+without one. The marker says whose the base is (`core.owner`), and the host refuses everybody else at the moment of
+acting. Where systemd is (a lingering user's, or the system's for root) each service is an enabled unit; elsewhere
 its supervisor runs detached, and starts again only when it is put again.
 """
 
@@ -24,6 +25,7 @@ import re
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 
+from telarchy.core.owner import Claim
 from telarchy.core.service import LASTED_SECONDS, Service, ServiceSeen, seen_service, without_credentials
 from telarchy.errors import ActionFailed
 from telarchy.links.link import Completed, Link
@@ -31,26 +33,34 @@ from telarchy.links.quoting import quote, shell_command, to_bytes
 from telarchy.links.scripts import text
 
 MARKER = ".telarchy-streaming"
+NOBODY = ("", "0", "", "")  # who may change only what nobody owns
 LOG_BYTES = 1024 * 1024  # of a log before it becomes log.1
 PUT_TIMEOUT = 90.0
 STOP_TIMEOUT = 120.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
-_REASONS = {3: "NotOurs", 4: "CheckFailed", 5: "RestartNeeded"}
+_REASONS = {3: "NotOurs", 4: "CheckFailed", 5: "RestartNeeded", 6: "ForeignOwner", 7: "Fenced"}
 _VERDICT = re.compile(r"(test failed|compilation failed|failed, exited with \d+)$")  # says that, but not what
 _SERIOUS = re.compile(r"\[(emerg|alert|crit|error)\]|\berror\b", re.IGNORECASE)
 _SECRET_LENGTH = 8  # shorter lines of a secret file (a brace) say nothing
 
 
 async def put(
-    link: Link, base: str, service: Service, secrets: Mapping[str, bytes], how: str = "start"
+    link: Link,
+    base: str,
+    service: Service,
+    secrets: Mapping[str, bytes],
+    how: str = "start",
+    *,
+    by: Claim | None = None,
 ) -> str:
     """Bring a service into force: "started", "restarted", "reloaded" or "unchanged". Safe to run twice.
 
     `base` is absolute or starts with `~/`; `secrets` holds the contents of `service.secret_files` by name. The host
     decides by the digests that are in force there; `how="reload"` only promises that nothing is restarted. Raises
     ActionFailed: CheckFailed (the files do not pass `service.check`; nothing changed), RestartNeeded (nothing
-    changed), NotOurs (the base holds other things), SecretMissing, CannotPut.
+    changed), NotOurs (the base holds other things), ForeignOwner (it is another controller's), Fenced (it is held by
+    a later tenure of the same), SecretMissing, CannotPut. All that changes a base takes `by`: as whom; None is nobody.
     """
     if missing := sorted(set(service.secret_files) - set(secrets)):
         raise ActionFailed(
@@ -59,7 +69,8 @@ async def put(
     folder = _folder(service.name)
     check = [one.replace("{files}", f"{folder}/next/files") for one in service.check]
     identity = (service.name, service_id(base, service.name))
-    argv = _script("put", _checked(base), *identity, service.digest, service.start_digest, how, *check)
+    digests = (service.digest, service.start_digest)
+    argv = _script("put", _checked(base), *identity, *digests, how, *check, by=by)
     answer = await _run(
         link, argv, f"put {service.name}", stdin=_archive(service, secrets), timeout=PUT_TIMEOUT
     )
@@ -74,46 +85,66 @@ async def put(
     return answer.stdout.decode().strip()
 
 
-async def put_file(link: Link, base: str, path: str, content: bytes, mode: int = 0o600) -> None:
-    """Write one file below the base in one go, with the folders it needs. Raises ActionFailed (NotOurs, CannotPut)."""
+async def put_file(
+    link: Link, base: str, path: str, content: bytes, mode: int = 0o600, *, by: Claim | None = None
+) -> None:
+    """Write one file below the base in one go, with the folders it needs. Raises ActionFailed (NotOurs, ForeignOwner,
+    Fenced, CannotPut)."""
     if not all(_FILE.fullmatch(part) for part in path.split("/")):
         raise ValueError(f"{path!r} is not a path below a base")
-    argv = _script("put-file", _checked(base), path, f"{mode:o}")
+    argv = _script("put-file", _checked(base), path, f"{mode:o}", by=by)
     _demand(link, await _run(link, argv, f"write {path}", stdin=content), path, "CannotPut")
 
 
-async def stop(link: Link, base: str, name: str) -> None:
+async def stop(link: Link, base: str, name: str, *, by: Claim | None = None) -> None:
     """Stop a service, wait until nothing of it runs, and remove it. One that is not there is stopped.
-    Raises ActionFailed (NotStopped, NotOurs)."""
+    Raises ActionFailed (NotStopped, NotOurs, ForeignOwner, Fenced)."""
     _folder(name)
-    argv = _script("stop", _checked(base), name, service_id(base, name))
+    argv = _script("stop", _checked(base), name, service_id(base, name), by=by)
     _demand(link, await _run(link, argv, f"stop {name}", timeout=STOP_TIMEOUT), name, "NotStopped")
 
 
-async def kick(link: Link, base: str, name: str, starts: int) -> bool:
+async def kick(link: Link, base: str, name: str, starts: int, *, by: Claim | None = None) -> bool:
     """End the process of a service if it still is the one of that start; its supervisor starts it again.
-    Returns whether it was. Raises ActionFailed (NotStopped)."""
+    Returns whether it was. Raises ActionFailed (NotStopped, ForeignOwner, Fenced)."""
     _folder(name)
-    argv = _script("kick", _checked(base), name, str(starts))
+    argv = _script("kick", _checked(base), name, str(starts), by=by)
     answer = await _run(link, argv, f"kick {name}", timeout=STOP_TIMEOUT)
     _demand(link, answer, name, "NotStopped")
     return answer.stdout.strip() == b"kicked"
 
 
-async def retire(link: Link, base: str) -> None:
+async def retire(link: Link, base: str, *, by: Claim | None = None) -> None:
     """Stop every service of a base and remove the folder with all that lies in it. One that is not there is retired.
 
-    Raises ActionFailed: NotOurs when the folder carries no marker of ours (or is a symlink), CannotRetire.
+    Raises ActionFailed: NotOurs when the folder carries no marker of ours (or is a symlink), ForeignOwner, Fenced,
+    CannotRetire.
     """
-    argv = _script("retire", _checked(base), _prefix(base))
+    argv = _script("retire", _checked(base), _prefix(base), by=by)
     _demand(link, await _run(link, argv, "retire", timeout=STOP_TIMEOUT), base, "CannotRetire")
+
+
+async def claim(link: Link, base: str, by: Claim, replaces: str = "") -> bool:
+    """Mark a base as one's own: where it is nobody's, of an earlier tenure, or of the owner with the id `replaces`.
+    False where there is no such folder. Raises ActionFailed (NotOurs, ForeignOwner, Fenced, CannotClaim)."""
+    answer = await _run(link, _script("claim", _checked(base), replaces, by=by), "claim")
+    _demand(link, answer, base, "CannotClaim")
+    return answer.stdout.strip() == b"claimed"
+
+
+def claim_args(by: Claim | None) -> tuple[str, str, str, str]:
+    """As whom a script acts: what `service-owner.sh` takes before its other arguments."""
+    if by is None:
+        return NOBODY
+    about = f"{by.namespace} {by.resource} {by.policy}"
+    return by.owner.id, str(by.owner.term), by.owner.name, about
 
 
 async def status(link: Link, base: str) -> list[ServiceSeen]:
     """How every service of a base stands, in one round trip. A folder that is not there has none."""
-    answer = await _run(
-        link, _script("status", _checked(base), call='enter_base "$1" && service_lines'), "ask"
-    )
+    parts = ["job-lib", "service-lib", "service-status"]
+    script = "\n".join([*map(text, parts), 'enter_base "$1" && service_lines'])
+    answer = await _run(link, ["/bin/sh", "-c", script, "service-status", _checked(base)], "ask")
     lines = answer.stdout.decode("utf-8", "replace").split("\n")
     return [seen for line in lines if (seen := seen_service(line)) is not None]
 
@@ -159,9 +190,9 @@ def _checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def _script(name: str, *args: str, call: str = "") -> list[str]:
-    parts = ["job-lib", "service-lib", f"service-{name}"]
-    return ["/bin/sh", "-c", "\n".join([*map(text, parts), call]), f"service-{name}", *args]
+def _script(name: str, *args: str, by: Claim | None = None) -> list[str]:
+    parts = ["job-lib", "service-lib", "service-owner", f"service-{name}"]
+    return ["/bin/sh", "-c", "\n".join(map(text, parts)), f"service-{name}", *claim_args(by), *args]
 
 
 async def _run(

@@ -13,6 +13,7 @@ from telarchy.core.capability import Capability
 from telarchy.core.clock import SteadyClock
 from telarchy.core.loop import HostsSeen
 from telarchy.core.observation import Observation
+from telarchy.core.owner import Owner
 from telarchy.core.world import World
 from telarchy.custody.capability import Custody
 from telarchy.custody.lease import Controller
@@ -77,17 +78,26 @@ def furnish(
     kept = CatalogueFile(store.folder / FILE, read_only=store.read_only)
     catalogue = kept.load()
     hosts = HostWatch(pool, store.memory)
+    identity = controller_identity(store, tenure)
     custody = Custody(
         pool,
         Routes(pool, fleet=namespace, folder=store.folder / ROUTES_FOLDER),
         catalogue,
         store.memory,
         clock,
-        controller_identity(store, tenure),
+        identity,
         lambda: kept.save(catalogue),
         epoch=tenure.epoch if tenure is not None else 0,
     )
-    streaming = Streaming(pool, secrets, store.memory, clock, namespace=namespace, read_only=store.read_only)
+    streaming = Streaming(
+        pool,
+        secrets,
+        store.memory,
+        clock,
+        namespace=namespace,
+        owner=Owner(identity.id, identity.name, tenure.epoch if tenure is not None else 0),
+        read_only=store.read_only,
+    )
     return Rooms(
         capabilities=(hosts, custody, streaming),
         hosts=hosts,

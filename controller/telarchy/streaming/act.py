@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from telarchy.core.action import Action
+from telarchy.core.owner import Claim, Owner
 from telarchy.errors import ActionFailed, TelarchyError
 from telarchy.links import services
 from telarchy.links.link import Link
 from telarchy.links.secrets import SecretResolver
+from telarchy.resources.meta import DEFAULT_NAMESPACE
 from telarchy.resources.stream import Stream
 from telarchy.streaming import layout
 from telarchy.streaming.actions import (
@@ -21,6 +23,7 @@ from telarchy.streaming.actions import (
     Retire,
     StopService,
     StreamingAction,
+    TakeOver,
 )
 from telarchy.streaming.evidence import Deployed
 from telarchy.streaming.keys import keys_digest
@@ -44,6 +47,8 @@ class Links(Protocol):
 class Bench:
     """What acting needs.
 
+    owner:     as whom hosts see us; None is nobody
+    policies:  `deletionPolicy` of each endpoint as of the last plan
     wanted, streams: as of the last plan; the contents of what its actions name by digest
     """
 
@@ -51,8 +56,17 @@ class Bench:
     secrets: SecretResolver
     playback: PlaybackSecrets
     remembered: Remembered
+    owner: Owner | None = None
+    namespace: str = DEFAULT_NAMESPACE
+    policies: Mapping[str, str] = field(default_factory=dict)
     wanted: Mapping[str, Wanted] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
+
+    def claim(self, endpoint: str) -> Claim | None:
+        """What we show a host when we act on an endpoint."""
+        if self.owner is None:
+            return None
+        return Claim(self.owner, self.namespace, endpoint, self.policies.get(endpoint, "Release"))
 
 
 async def act(bench: Bench, action: Action) -> None:
@@ -64,7 +78,7 @@ async def act(bench: Bench, action: Action) -> None:
     deployed = Deployed(action.endpoint, action.host, action.base)
     if isinstance(action, PutService | PutKeys) and deployed.key not in bench.remembered.deployed:
         bench.remembered.deploy(deployed)
-    link = await bench.links.link(action.host)
+    link, by = await bench.links.link(action.host), bench.claim(action.endpoint)
     match action:
         case PutService():
             await _put_service(bench, link, action)
@@ -72,15 +86,24 @@ async def act(bench: Bench, action: Action) -> None:
             content = _current(bench, action).keys
             if content is None or keys_digest(content) != action.digest:
                 raise _outdated(action)
-            await services.put_file(link, action.base, layout.KEYS_FILE, content)
+            await services.put_file(link, action.base, layout.KEYS_FILE, content, by=by)
+        case TakeOver():
+            if by is None or (by.owner.id, by.owner.term) != (action.owner, action.term):
+                raise _outdated(action)
+            if await services.claim(link, action.base, by, action.replaces):
+                bench.remembered.deploy(replace(deployed, policy=action.policy))
         case StopService():
-            await services.stop(link, action.base, action.service)
+            await services.stop(link, action.base, action.service, by=by)
         case KickService():
-            await services.kick(link, action.base, action.service, action.starts)
+            await services.kick(link, action.base, action.service, action.starts, by=by)
         case Prune():
-            await _prune(link, action)
+            await _prune(link, action, by)
         case Retire():
-            await services.retire(link, action.base)
+            try:
+                await services.retire(link, action.base, by=by)
+            except ActionFailed as refused:
+                if refused.reason != "ForeignOwner":
+                    raise  # another controller took it over meanwhile: nothing there is ours any more
             bench.remembered.retired(deployed)
         case _:
             raise ActionFailed(
@@ -108,17 +131,18 @@ async def _put_service(bench: Bench, link: Link, action: PutService) -> None:
     if service.secret_files:
         recipe = wanted.recipes.get(action.service)
         contents = secret_contents(bench, recipe) if recipe is not None else {}
-    await services.put(link, action.base, service, contents, action.how)
+    by = bench.claim(action.endpoint)
+    await services.put(link, action.base, service, contents, action.how, by=by)
 
 
-async def _prune(link: Link, action: Prune) -> None:
-    argv = prune_argv(action.base, action.stream, action.generations)
+async def _prune(link: Link, action: Prune, by: Claim | None) -> None:
+    argv = prune_argv(action.base, action.stream, action.generations, by)
     try:
         answer = await link.run(argv, timeout=PRUNE_TIMEOUT)
     except TimeoutError:
         raise ActionFailed(f"{action}: no end after {PRUNE_TIMEOUT:.0f} s", reason="TimedOut") from None
     if not answer.ok:
-        reason = "NotOurs" if answer.code == 3 else "CannotPrune"
+        reason = {3: "NotOurs", 6: "ForeignOwner", 7: "Fenced"}.get(answer.code, "CannotPrune")
         raise ActionFailed(f"{action}: {answer.complaint}", reason=reason, transient=answer.code != 3)
 
 

@@ -41,6 +41,29 @@ class PutService(StreamingAction):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakeOver(StreamingAction):
+    """Mark the folder as ours, with what it is for. `replaces`: the id of another owner whose it is `since` then, and
+    `of` its name; "" where it is nobody's, or ours already."""
+
+    verb: ClassVar[str] = "TakeOver"
+
+    owner: str
+    term: int
+    policy: str
+    replaces: str = ""
+    since: float = 0.0
+    of: str = ""
+
+    def identity(self) -> tuple[object, ...]:
+        return (*super().identity(), self.owner, self.term, self.policy, self.replaces, self.since)
+
+    def __str__(self) -> str:
+        if self.replaces:
+            return f"take over {self.endpoint} on {self.host} from controller {self.of} ({self.replaces})"
+        return f"mark {self.endpoint} on {self.host} as this controller's"
+
+
+@dataclass(frozen=True, kw_only=True)
 class KickService(StreamingAction):
     """End the process of a service; its supervisor starts it again. For one that lives and brings nothing forth."""
 

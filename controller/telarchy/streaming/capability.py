@@ -8,6 +8,7 @@ from telarchy.core.action import Action
 from telarchy.core.capability import Capability, Report, Wake
 from telarchy.core.clock import SteadyClock
 from telarchy.core.observation import Observation
+from telarchy.core.owner import Owner
 from telarchy.core.plan import Plan
 from telarchy.core.world import World
 from telarchy.errors import ActionFailed
@@ -18,7 +19,6 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming import tokens
 from telarchy.streaming.act import Bench, Links, act
 from telarchy.streaming.actions import StreamingAction
-from telarchy.streaming.contest import Contests
 from telarchy.streaming.evidence import StreamingSeen
 from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
@@ -36,6 +36,7 @@ class Streaming(Capability):
     """Streams, keys, endpoints: a `core.capability.Capability`.
 
     links:  `links.pool.LinkPool`; whoever owns it configures it with the declared hosts
+    owner:  as whom hosts see us: they let nobody else change what we made there
     """
 
     name = "streaming"
@@ -48,6 +49,7 @@ class Streaming(Capability):
         clock: SteadyClock,
         *,
         namespace: str,
+        owner: Owner | None = None,
         read_only: bool = False,
     ) -> None:
         self._clock = clock
@@ -58,10 +60,12 @@ class Streaming(Capability):
         self._playback = PlaybackSecrets(secrets, memory, read_only=read_only)
         self._marks = SecretMarks(secrets, self._playback, memory)
         self._remembered = Remembered.recalled(memory)
-        self._bench = Bench(links, secrets, self._playback, self._remembered)
-        self._contests = Contests()
+        if owner is not None and not read_only:
+            self._remembered.is_owner(owner)
+        self._bench = Bench(links, secrets, self._playback, self._remembered, owner, namespace)
         self._external = ExternalWatch(lambda stream, now: _prefix(self._playback, stream, now))
-        self.observer = Observer(links, clock, SnapshotBook(memory, namespace), self._external.poll)
+        book = SnapshotBook(memory, namespace)
+        self.observer = Observer(links, clock, book, self._external.poll, owner=owner)
 
     # --- look ------------------------------------------------------------------------------------------------
 
@@ -80,7 +84,8 @@ class Streaming(Capability):
         return self._remembered.section(
             endpoints=self.observer.seen(),
             marks=dict(self._marks.by_name),
-            contested=self._contests.until(self._clock.now()),
+            owner=self._bench.owner,
+            former=self._remembered.former,
             interval=self.observer.interval,
         )
 
@@ -117,6 +122,9 @@ class Streaming(Capability):
         self._remembered.keep(self._thought, self._clock.now())
         done = self._thought.done
         self._bench.wanted, self._bench.streams = done.wanted, done.terms.streams
+        self._bench.policies = {
+            name: place.endpoint.spec.deletion_policy for name, place in done.terms.places.items()
+        }
         active = {name: done.active(name) for name in done.terms.streams}
         self.observer.expect(active)
         self._external.expect(active)
@@ -143,7 +151,6 @@ class Streaming(Capability):
         if not isinstance(action, StreamingAction):
             raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
         await act(self._bench, action)
-        self._contests.note(action, self._clock.now())
         await self.observer.look_again(action.endpoint)
 
     async def close(self) -> None:

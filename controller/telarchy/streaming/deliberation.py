@@ -10,6 +10,7 @@ from telarchy.core.plan import Decision
 from telarchy.core.world import World
 from telarchy.resources.stream import Stream
 from telarchy.streaming.actions import PutService
+from telarchy.streaming.claiming import plan_claims
 from telarchy.streaming.evidence import Choice, Generation
 from telarchy.streaming.findings import Found, find, playable, stream_on
 from telarchy.streaming.lifecycle import Turn, advance, ages, identity, sequence_of
@@ -64,6 +65,7 @@ def deliberate(world: World, seen: Observation, now: float, render: Renderer) ->
         if not place.external
     }
     steps = plan_steps(terms, wanted, found, active, past, seen, now)
+    plan_claims(steps, terms, seen, now)
     turns = {name: _failing(turn, name, wanted, steps, seen) for name, turn in turns.items()}
     return Deliberation(terms, turns, past, found, wanted, steps)
 
@@ -96,6 +98,10 @@ def _turn(terms: Terms, stream: Stream, now: float) -> Turn:
     origins = terms.origins(stream)
     if before is None and stream.spec.running and not origins:
         return Turn(None, waits="no MediaEndpoint of role Origin selects it")
+    own = [place for place in origins if not place.external]
+    if own and len(own) == len(origins) and all(place.others for place in own):
+        first = own[0]  # what it makes of it is its owner's affair, and so is the number of its generation
+        return Turn(before, waits=f"waits for {first.name}: {first.others}")
     lying = {one for place in origins for one in _lying(place, stream.name)}
     playing = {
         seen.generation

@@ -12,6 +12,7 @@ from telarchy.resources.mediaendpoint import MAX_STREAMS
 from telarchy.resources.stream import Stream
 from telarchy.streaming import figures
 from telarchy.streaming.actions import PutService
+from telarchy.streaming.claiming import hold_of
 from telarchy.streaming.deliberation import Deliberation
 from telarchy.streaming.evidence import Choice, StreamSeen
 from telarchy.streaming.findings import maker_of, newest, stream_on, viewers_of
@@ -154,6 +155,8 @@ def _conditions(done: Deliberation, place: Place, whole: Finding) -> list[dict[s
     ]
     if not place.external:
         found.append(condition("CrashLoop", bool(loops), "CrashLoop" if loops else "Steady", looping))
+    if place.others and not place.unknown:
+        found.append(condition("Owned", False, *_foreign(done, place)))
     if place.endpoint.spec.suspend or done.terms.suspended:
         found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
     return found
@@ -165,6 +168,8 @@ def _ready(done: Deliberation, place: Place, whole: Finding, stuck: str) -> dict
         if place.host is None and not place.external:
             reason = "NoHost"
         return condition("Ready", None, reason, place.unknown)
+    if place.others:
+        return condition("Ready", False, *_foreign(done, place))
     if short := out_of_space(place):
         return condition("Ready", False, "OutOfSpace", short)
     if place.seen is not None and place.seen.writable is False:
@@ -194,6 +199,17 @@ def _ready(done: Deliberation, place: Place, whole: Finding, stuck: str) -> dict
         return condition("Ready", True, reason, words)
     reason = "Progressing" if whole.state is StreamState.STARTING else str(whole.state)
     return condition("Ready", whole.state is StreamState.DEGRADED, reason, whole.why)
+
+
+def _foreign(done: Deliberation, place: Place) -> tuple[str, str]:
+    """Reason and message for an endpoint that is another controller's."""
+    held = hold_of(done.steps, place)
+    if not held:
+        return "ForeignOwner", place.others
+    return "ForeignOwner", (
+        f"{place.others}: declare it in one of the two only; when that one is gone for good, "
+        f"`telarchy approve {held}` takes it over"
+    )
 
 
 def _why_no_better_source(done: Deliberation, place: Place) -> str:

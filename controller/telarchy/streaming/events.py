@@ -41,6 +41,11 @@ def tell(done: Deliberation, now: float) -> Told:
         if _begins(news, before, f"crash/{place.name}", loops):
             text = f"{loops} ends again and again; it is tried again, at most once a minute"
             news.events.append(Event(place.ref, "CrashLoop", text, "Warning"))
+        if (
+            _begins(news, before, f"owner/{place.name}", None if place.unknown else place.others)
+            and place.others
+        ):
+            news.events.append(Event(place.ref, "ForeignOwner", place.others, "Warning"))
         short = None if place.unknown else out_of_space(place)
         if _begins(news, before, f"space/{place.name}", short) and short:
             news.events.append(Event(place.ref, "OutOfSpace", short, "Warning"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from telarchy.core.owner import Holding, Owner
 from telarchy.core.service import ServiceSeen as ServiceSeen
 from telarchy.core.service import ServiceState as ServiceState
 
@@ -121,6 +122,7 @@ class EndpointSeen:
     writable:  whether its spool can be written to; None while not known
     restarts:  by service: how often its process was started in a row, without one that lasted or a publisher that left
     keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
+    holding:   whose it is, as it says there; None where nothing lies there, or nobody could tell
     reach:     of an edge, by source: whether it answers there; none of those of which nobody can tell
     trouble:   why it cannot be looked at, for a person
     """
@@ -137,6 +139,7 @@ class EndpointSeen:
     free: int | None = None
     total: int | None = None
     writable: bool | None = None
+    holding: Holding | None = None
     trouble: str = ""
 
 
@@ -203,7 +206,8 @@ class StreamingSeen:
     marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
     orphans:      streams that were last declared with `deletionPolicy: Orphan`
     told:         what was last told in events, by subject
-    contested:    by id of an action: until when it waits, because somebody undid it again and again (`contest`)
+    owner:        who we are to hosts; None where nobody asks
+    former:       ids under which this same controller owned folders before
     interval:     seconds between two reports of an endpoint
     """
 
@@ -215,5 +219,6 @@ class StreamingSeen:
     marks: Mapping[str, str | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)
-    contested: Mapping[str, float] = field(default_factory=dict)
+    owner: Owner | None = None
+    former: frozenset[str] = frozenset()
     interval: float = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 
 from telarchy.streaming import figures
 from telarchy.streaming.evidence import EndpointSeen, StreamSeen
@@ -18,6 +19,7 @@ def firm(seen: EndpointSeen, now: float, steps: tuple[float, ...], reserve: int)
         seen.trouble,
         seen.writable,
         seen.keys_digest,
+        None if seen.holding is None else replace(seen.holding, alive=0.0),
         seen.free is not None and seen.free < reserve,
         tuple(
             (name, one.state, one.digest, one.starts, one.complaint if one.state != "Running" else "")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from telarchy.core.clock import SteadyClock
+from telarchy.core.owner import Claim, Owner
 from telarchy.core.world import World
 from telarchy.errors import ActionFailed, HostUnreachable, TelarchyError
 from telarchy.links.link import Link
@@ -53,7 +54,7 @@ class Watched:
     elsewhere: tuple[Elsewhere, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
 
-    def argv(self) -> list[str]:
+    def argv(self, by: Claim | None = None, *, once: bool = False) -> list[str]:
         return watch_argv(
             self.base,
             web_port=self.web_port,
@@ -61,6 +62,8 @@ class Watched:
             elsewhere=self.elsewhere,
             sources=self.sources,
             target=self.target,
+            once=once,
+            by=by,
         )
 
 
@@ -99,9 +102,16 @@ class Observer:
     interval = PERIOD_SECONDS + REPORT_SECONDS
 
     def __init__(
-        self, links: Links, clock: SteadyClock, snapshots: SnapshotBook, poll: Poll | None = None
+        self,
+        links: Links,
+        clock: SteadyClock,
+        snapshots: SnapshotBook,
+        poll: Poll | None = None,
+        *,
+        owner: Owner | None = None,
     ) -> None:
         self._links, self._clock, self._snapshots, self._poll = links, clock, snapshots, poll
+        self._owner = owner
         self._world = World(complete=False)
         self._active: Mapping[str, str] = {}
         self._watching: dict[str, Watching] = {}
@@ -251,7 +261,8 @@ class Observer:
         try:
             link = await self._links.link(one.host)
             reports = Reports(name)
-            async with aclosing(_stream(link, one.watched.argv())) as chunks:
+            by = Claim(self._owner, one.endpoint.namespace, name) if self._owner is not None else None
+            async with aclosing(_stream(link, one.watched.argv(by, once=once))) as chunks:
                 async for chunk in chunks:
                     for seen in reports.feed(chunk, self._clock.now()):
                         self._take(one, seen)

@@ -16,18 +16,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from telarchy.core.observation import Observation
-from telarchy.core.plan import Plan
+from telarchy.core.plan import Hold, Plan
 from telarchy.core.world import World
+from telarchy.resources.fleet import Fleet
 from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
 from telarchy.streaming.deliberation import Deliberation, deliberate
 from telarchy.streaming.endpoint_status import endpoint_status
 from telarchy.streaming.events import Told, tell
 from telarchy.streaming.health import PLAYABLE
+from telarchy.streaming.ownership import falls_silent
 from telarchy.streaming.status import key_status, stream_status
 from telarchy.streaming.steps import stream_of_service, to_retire
 from telarchy.streaming.wanted import Renderer, render
 
+MOST_HELD = 10
 CALM = frozenset({"NoSource", "Suspended", "Maintenance"})
 """Reasons of a Ready that is not True and that nothing is to be waited for."""
 
@@ -57,12 +60,15 @@ def think(world: World, seen: Observation, now: float, renderer: Renderer = rend
         statuses[key.ref] = key_status(done, key, now)
     for place in terms.places.values():
         statuses[place.ref] = endpoint_status(done, place, now)
+    for fleet in terms.world.of(Fleet) if done.steps.holds else ():
+        statuses[fleet.ref] = {"held": [_held(hold) for hold in done.steps.holds[:MOST_HELD]]}
     told = tell(done, now)
     lingering = dict(_lingering(done))
     plan = Plan(
         steps=tuple(done.steps.found),
         statuses=statuses,
         events=tuple(told.events),
+        holds=tuple(done.steps.holds),
         unsettled=tuple(_unsettled(statuses)),
         wake_at=min((at for at in _moments(done, now) if at > now), default=None),
         lingering=lingering,
@@ -70,8 +76,15 @@ def think(world: World, seen: Observation, now: float, renderer: Renderer = rend
     return Thought(plan, done, told)
 
 
+def _held(hold: Hold) -> dict[str, Any]:
+    summary = f"{hold.summary}: telarchy approve {hold.hash}"
+    return {"hash": hold.hash, "reason": hold.reason, "summary": summary, "actions": len(hold.action_ids)}
+
+
 def _unsettled(statuses: dict[Ref, dict[str, Any]]) -> Iterator[str]:
     for ref, status in statuses.items():
+        if ref.kind == "Fleet":
+            continue
         ready = next(one for one in status["conditions"] if one["type"] == "Ready")
         if ready["status"] != "True" and ready["reason"] not in CALM and ref.kind != "StreamKey":
             yield str(ref)
@@ -90,6 +103,8 @@ def _moments(done: Deliberation, now: float) -> Iterator[float]:
     for place in done.terms.places.values():
         if place.changes_at is not None:
             yield place.changes_at
+        if place.others and (silent := falls_silent(place.seen, now)) is not None:
+            yield silent + 0.05
     for key in done.terms.keys.values():
         if key.spec.expires_at is not None:
             yield key.spec.expires_at.timestamp()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol, TypeVar
 
+from telarchy.core.owner import Owner
 from telarchy.core.world import World
 from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
@@ -46,6 +47,7 @@ class Remembered:
     deployed: dict[str, Deployed] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     told: dict[str, str] = field(default_factory=dict)
+    former: frozenset[str] = frozenset()
 
     @classmethod
     def recalled(cls, memory: Memory) -> Remembered:
@@ -62,7 +64,16 @@ class Remembered:
         found.past = memory.get(f"{PREFIX}past") or {}
         found.told = memory.get(f"{PREFIX}told") or {}
         found.orphans = frozenset(memory.get(f"{PREFIX}orphans") or ())
+        found.former = frozenset(memory.get(f"{PREFIX}owners") or ())
         return found
+
+    def is_owner(self, owner: Owner) -> None:
+        """Who we are now. Folders of whoever this memory belonged to before stay ours: a Lease that was made anew has
+        another id, and it is the same fleet."""
+        known = self.former | {owner.id}
+        if known != self.former:
+            self.memory.put(f"{PREFIX}owners", sorted(known))
+        self.former = known - {owner.id}
 
     def section(self, **looked: Any) -> StreamingSeen:
         """The evidence, together with what was looked at."""

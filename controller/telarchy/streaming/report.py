@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from telarchy.core.owner import Holding
 from telarchy.core.service import STATUS_MARK, ServiceSeen, seen_service
 from telarchy.errors import ActionFailed, PlaylistError
 from telarchy.streaming.evidence import (
@@ -167,6 +168,8 @@ class Reports:
                 case [kind, *_] if kind == STATUS_MARK:
                     if (service := seen_service("\t".join(fields))) is not None:
                         services[service.name] = replace(service, since=self._time(service.since))
+                case ["owner", *rest] if len(rest) >= 8:
+                    seen = replace(seen, holding=self._holding(rest))
                 case ["space", free, total, writable]:
                     seen = replace(
                         seen, free=_int(free) * 1024, total=_int(total) * 1024, writable=writable == "1"
@@ -215,6 +218,21 @@ class Reports:
 
     def _time(self, stamp: float) -> float:
         return stamp + self.offset if stamp else 0.0
+
+    def _holding(self, fields: list[str]) -> Holding:
+        owner, term, since, alive, namespace, resource, policy, name = (
+            one[:200] for one in (*fields[:7], " ".join(fields[7:]))
+        )
+        return Holding(
+            owner,
+            "".join(c for c in name if c.isprintable()),
+            _int(term),
+            float(_int(since)),  # as it is written, so that it is the same to everybody
+            self._time(_float(alive)),
+            namespace,
+            resource,
+            policy,
+        )
 
     def _key_use(self, lines: str) -> KeyUse:
         use = parse_key_use(lines.replace(";", "\n"))

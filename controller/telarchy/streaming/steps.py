@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from telarchy.core.action import Action
 from telarchy.core.observation import Observation
-from telarchy.core.plan import Decision, Step
+from telarchy.core.plan import Decision, Hold, Step
 from telarchy.core.service import Service, ServiceState
 from telarchy.core.words import format_bytes, plural, rfc3339
 from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
-from telarchy.streaming import contest, layout
+from telarchy.streaming import layout
 from telarchy.streaming.actions import (
     KickService,
     Prune,
@@ -39,9 +39,10 @@ KICK_GRACES = 3.0  # the host's own watchdog comes first
 
 @dataclass
 class Steps:
-    """Steps of all endpoints, and when time alone changes one of them."""
+    """Steps of all endpoints, what waits for a person, and when time alone changes one of them."""
 
     found: list[Step] = field(default_factory=list)
+    holds: list[Hold] = field(default_factory=list)
     moments: list[float] = field(default_factory=list)
 
     def of(self, place: Place) -> list[Step]:
@@ -150,7 +151,7 @@ def _puts(
             digest=keys_digest(wanted.keys),
             count=wanted.key_count,
         )
-        yield _uncontested(decide(action, seen, now, place.ref, new_here), terms, now)
+        yield decide(action, seen, now, place.ref, new_here)
     for name, service in wanted.services.items():
         stream = terms.streams.get(wanted.stream_of.get(name, ""))
         current = there.services.get(name)
@@ -168,16 +169,7 @@ def _puts(
             generation=wanted.generation_of.get(name, ""),
         )
         why_wait = new_here or _not_yet(place, there, wanted, name, how, stream)
-        step = decide(put, seen, now, stream.ref if stream is not None else place.ref, why_wait)
-        yield _uncontested(step, terms, now)
-
-
-def _uncontested(step: Step, terms: Terms, now: float) -> Step:
-    """It waits where somebody undid it again and again."""
-    until = terms.seen.contested.get(step.action.id, 0.0)
-    if step.decision is not Decision.START or now >= until:
-        return step
-    return Step(step.action, Decision.WAIT, contest.WHY, until, step.ref)
+        yield decide(put, seen, now, stream.ref if stream is not None else place.ref, why_wait)
 
 
 def _ingest_waits(there: EndpointSeen, wanted: Wanted) -> str:

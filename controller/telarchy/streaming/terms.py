@@ -18,6 +18,7 @@ from telarchy.streaming import layout
 from telarchy.streaming.choice import without_loops
 from telarchy.streaming.evidence import EndpointSeen, StreamingSeen
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS, Limits, is_unknown
+from telarchy.streaming.ownership import others
 
 DEGRADED_TARGETS, STALE_TARGETS = 1.5, 3.0  # target durations; a longer segment is no older for it
 
@@ -29,6 +30,8 @@ class Place:
     seen:     its last report, None when there never was one
     unknown:  why nothing is known of it now; "" when the report can be believed
     held:     why nothing may be done there; "" when it may
+    others:   whose its folder was at the last report, when it was another controller's; nothing may be done there then
+    suspended: whether a person asked to leave it as it is, or nobody can go there
     fresh:    whether anything of it may be put there that is not there yet, or why not
     base:     its folder on the host; "" for an external one
     streams:  those that it is to have, by name
@@ -41,6 +44,8 @@ class Place:
     seen: EndpointSeen | None
     unknown: str
     held: str
+    others: str
+    suspended: bool
     fresh: str
     base: str
     url: str
@@ -193,7 +198,7 @@ def _place(
     if report is not None and state in (HostState.SUSPECT, HostState.DOWN):
         # Two witnesses: the host misses its probes, and the endpoint its report.
         unknown = is_unknown(report, interval / UNKNOWN_AFTER_INTERVALS, now)
-    held = fresh = ""
+    held = fresh = foreign = ""
     if not spec.is_external:
         if host is None:
             unknown = unknown or f"its host {spec.host_ref} is not declared"
@@ -201,6 +206,7 @@ def _place(
         elif unknown and state is not HostState.UP:
             unknown = _away(host, state, seen)
         held = held or _held(endpoint, host, fleet)
+        foreign = others(report, streaming.owner, spec.host_ref or "", now)
         if host is not None and (host.spec.cordon or host.spec.drain):
             fresh = f"its host {host.name} is {'drained' if host.spec.drain else 'cordoned'}: nothing new is put there"
     return Place(
@@ -210,7 +216,9 @@ def _place(
         changes_at=changes_at,
         seen=report,
         unknown=unknown,
-        held=held,
+        held=held or foreign,
+        others=foreign,
+        suspended=bool(held),
         fresh=fresh,
         base=""
         if spec.is_external

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from telarchy.core.owner import Claim
 from telarchy.links.scripts import text as link_text
+from telarchy.links.services import claim_args
 from telarchy.streaming.scripts import text
 
 PERIOD_SECONDS = 2
@@ -35,6 +37,7 @@ def watch_argv(
     period: int = PERIOD_SECONDS,
     target: float = 2.0,
     once: bool = False,
+    by: Claim | None = None,
 ) -> list[str]:
     """For `link.stream`; with `once` for `link.run`, and then nothing on the host is touched.
 
@@ -43,19 +46,21 @@ def watch_argv(
     stat_port:  on 127.0.0.1, of the ingest's `/stat`
     sources:    names and base URLs of endpoints from which it may fetch: whether they answer there is tried
     target:     the longest target duration of its streams, seconds
+    by:         who looks: its owner leaves a sign of life there
     """
     targets = [f"{one.stream}/{one.generation}/{','.join(one.renditions)}" for one in elsewhere]
     targets += [f"@{name}={url}" for name, url in sources]
     window = str(max(1, round(VIEWER_TARGETS * target)))
     ports = ["" if port is None else str(port) for port in (web_port, stat_port)]
-    return _argv("watch", base, str(period), "yes" if once else "no", *ports, window, *targets)
+    return _argv("watch", base, str(period), "yes" if once else "no", *ports, window, *targets, by=by)
 
 
-def prune_argv(base: str, stream: str, generations: Sequence[str]) -> list[str]:
-    """For `link.run`. Status 3: the folder is not ours, or a symlink."""
-    return _argv("prune", base, stream, *generations)
+def prune_argv(base: str, stream: str, generations: Sequence[str], by: Claim | None = None) -> list[str]:
+    """For `link.run`. Status 3: the folder is not ours, or a symlink; 6 and 7: it is another controller's."""
+    return _argv("prune", base, stream, *generations, by=by)
 
 
-def _argv(name: str, *args: str) -> list[str]:
-    parts = [link_text("job-lib"), link_text("service-lib"), link_text("service-status"), text(name)]
-    return ["/bin/sh", "-c", "\n".join(parts), name, *args]
+def _argv(name: str, *args: str, by: Claim | None) -> list[str]:
+    parts = ["job-lib", "service-lib", "service-owner", "service-status"]
+    script = "\n".join([*map(link_text, parts), text(name)])
+    return ["/bin/sh", "-c", script, name, *claim_args(by), *args]

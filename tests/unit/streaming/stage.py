@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from telarchy.core.observation import Attempt, HostEvidence, Observation
+from telarchy.core.owner import Holding
 from telarchy.core.plan import Decision, Plan
 from telarchy.core.service import Service, ServiceSeen, ServiceState
 from telarchy.core.world import World
@@ -16,7 +17,16 @@ from telarchy.resources.meta import Ref, Resource
 from telarchy.resources.stream import Stream
 from telarchy.resources.streamkey import StreamKey
 from telarchy.streaming import layout
-from telarchy.streaming.actions import KickService, Prune, PutKeys, PutService, Retire, StopService
+from telarchy.streaming.actions import (
+    KickService,
+    Prune,
+    PutKeys,
+    PutService,
+    Retire,
+    StopService,
+    StreamingAction,
+    TakeOver,
+)
 from telarchy.streaming.evidence import (
     Deployed,
     EndpointSeen,
@@ -111,6 +121,8 @@ class Stage:
         self.events: list[tuple[str, str]] = []
         self.told: list[str] = []
         self.fails: dict[str, str] = {}  # service -> why it cannot be put
+        self.holdings: dict[str, Holding] = {}  # by endpoint@host: whose it is, once somebody has an identity
+        self.approved: frozenset[str] = frozenset()
 
     # --- people ----------------------------------------------------------------------------------------------
 
@@ -178,7 +190,12 @@ class Stage:
             if isinstance(one, Host)
         }
         section = replace(self.memory, endpoints=dict(self.reported))
-        return Observation(hosts=hosts, sections={"streaming": section}, attempts=dict(self.attempts))
+        return Observation(
+            hosts=hosts,
+            sections={"streaming": section},
+            attempts=dict(self.attempts),
+            approved=self.approved,
+        )
 
     def status(self, kind: str, name: str) -> Mapping[str, Any]:
         return self.plan.statuses[Ref(kind, "default", name)]
@@ -294,7 +311,13 @@ class Stage:
                 continue
             at = f"{one.name}@{one.spec.host_ref}"
             there = self.there.get(at, EndpointSeen(one.name, 0.0, present=False))
-            self.reported[one.name] = replace(there, reported=self.now, reach=self._reach(one))
+            holding = self.holdings.get(at)
+            self.reported[one.name] = replace(
+                there,
+                reported=self.now,
+                reach=self._reach(one),
+                holding=holding if there.present else None,
+            )
 
     @property
     def _generations(self) -> dict[tuple[str, str], str]:
@@ -306,9 +329,11 @@ class Stage:
         at = f"{action.endpoint}@{action.host}"
         self.log.append(str(action))
         there = self.there.get(at, EndpointSeen(action.endpoint, self.now))
-        if action.host in self.off:
+        if action.host in self.off or not self._let(at, action):
             return
         match action:
+            case TakeOver():
+                pass
             case PutService():
                 if action.service in self.fails:
                     count = self.attempts[action.id].count + 1 if action.id in self.attempts else 1
@@ -358,6 +383,25 @@ class Stage:
                 one_service = services[action.service]
                 services[action.service] = replace(one_service, starts=one_service.starts + 1, since=self.now)
                 self.there[at] = replace(there, services=services)
+
+    def _let(self, at: str, action: StreamingAction) -> bool:
+        """Whether the host lets us: it is ours, nobody's, or given to us."""
+        me = self.memory.owner
+        if me is None:
+            return True
+        held = self.holdings.get(at)
+        given = isinstance(action, TakeOver) and held is not None and held.id == action.replaces
+        if held is not None and held.id not in ("", me.id) and not given:
+            self.log.append(f"refused: {action}")
+            return False
+        policy = (
+            action.policy if isinstance(action, TakeOver) else held.policy if held is not None else "Release"
+        )
+        since = held.since if held is not None and held.id == me.id else self.now
+        self.holdings[at] = Holding(me.id, me.name, me.term, since, 0.0, "default", action.endpoint, policy)
+        if isinstance(action, Retire):
+            del self.holdings[at]
+        return True
 
     def _remember(self, thought: Thought) -> None:
         done = thought.done

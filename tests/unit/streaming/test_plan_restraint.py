@@ -10,7 +10,6 @@ from telarchy.core.plan import Decision
 from telarchy.core.service import ServiceState
 from telarchy.streaming import figures, layout
 from telarchy.streaming.actions import PutService
-from telarchy.streaming.contest import MOST, PAUSE_SECONDS, Contests
 from telarchy.streaming.health import Limits, judge
 from telarchy.streaming.plan import think
 from tests.unit.streaming.stage import Stage, edge, key, origin, ssh_host, stream
@@ -100,40 +99,6 @@ def test_a_cache_is_left_alone_while_its_secrets_cannot_be_read() -> None:
 def test_no_two_endpoints_share_a_folder() -> None:
     for spool in (None, "/srv"):
         assert layout.base("a-b", "c", spool) != layout.base("b", "c-a", spool)
-
-
-def test_two_controllers_do_not_fight_for_ever(home: Stage) -> None:
-    contests, begun = Contests(), home.now
-    starts = 0
-    while home.now < begun + 2 * PAUSE_SECONDS:
-        there = home.there["origin@black"]
-        left = {name: one for name, one in there.services.items() if name != "ladder-garden"}
-        home.there["origin@black"] = replace(
-            there, services=left
-        )  # the other one stops what it does not know
-        home.memory = replace(home.memory, contested=contests.until(home.now))
-        home.run(5, step=5)
-        for step in home.plan.steps:
-            if step.decision is Decision.START and isinstance(step.action, PutService):
-                contests.note(step.action, home.now)
-                starts += 1
-    assert MOST <= starts <= 2 * MOST
-    assert "another controller" in str(home.status("Stream", "garden")["conditions"])
-    home.memory = replace(home.memory, contested={})
-    home.run(5)
-    assert "ladder-garden" in home.there["origin@black"].services
-
-
-def test_a_switch_of_source_is_no_contest() -> None:
-    contests = Contests()
-    action = PutService(host="vps", endpoint="edge", base="/b", service="http", digest="d", how="reload")
-    for at in range(20):
-        contests.note(action, 1000.0 + 30 * at)
-    assert contests.until(1600.0) == {}
-    for at in range(20):
-        contests.note(action, 2000.0 + 2 * at)
-    assert contests.until(2040.0) == {action.id: 2038.0 + PAUSE_SECONDS}
-    assert contests.until(2400.0) == {}
 
 
 def test_what_hosts_ask_each_other_is_no_traffic() -> None:

@@ -283,7 +283,8 @@ def test_the_script_is_given_arguments_only() -> None:
         "~/a b", web_port=18080, elsewhere=[Elsewhere("garden", "g1", ("720p", "audio"))], target=4
     )
     assert argv[:2] == ["/bin/sh", "-c"]
-    assert argv[3:] == ["watch", "~/a b", "2", "no", "18080", "", "12", "garden/g1/720p,audio"]
+    words = ["~/a b", "2", "no", "18080", "", "12", "garden/g1/720p,audio"]
+    assert argv[3:] == ["watch", "", "0", "", "", *words]
     assert watch_argv("~/a", sources=[("first", "http://[::1]:80")])[-1] == "@first=http://[::1]:80"
 
 

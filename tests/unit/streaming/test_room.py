@@ -8,6 +8,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,65 @@ async def test_a_private_stream_plays_and_leaves_nothing(tmp_path: Path) -> None
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     assert not list(spool.iterdir())
+
+
+async def test_of_two_controllers_with_one_endpoint_one_acts_and_the_other_says_whose_it_is(
+    tmp_path: Path,
+) -> None:
+    fleet, spool, port = tmp_path / "fleet", tmp_path / "spool", free_port()
+    fleet.mkdir()
+    (fleet / "host.yaml").write_text(HOST)
+    (fleet / "stream.yaml").write_text(STREAM.replace("spec:", "spec:\n  visibility: Public"))
+    (fleet / "origin.yaml").write_text(origin(spool, port))
+    other = tmp_path / "other"
+    shutil.copytree(fleet, other)
+    (other / "stream.yaml").unlink()  # alone, it would stop what the first one started
+    base = spool / "telarchy-default.origin"
+
+    def processes() -> list[str]:
+        return [(base / "services" / name / "supervisor").read_text() for name in ("http", "ladder-garden")]
+
+    async with AsyncExitStack() as stack:
+        tasks: list[asyncio.Task[None]] = []
+
+        async def begin(name: str, source: Path) -> Running:
+            options = RunOptions(state=tmp_path / name, source=str(source))
+            running = await stack.enter_async_context(controller(options))
+            tasks.append(asyncio.create_task(running.engine.follow_source()))
+            tasks.append(asyncio.create_task(running.engine.reconciler.run()))
+            return running
+
+        first = await begin("first", fleet)
+        try:
+            await until(lambda: status(first, "Stream", "garden").get("phase") == "Live", tasks)
+            before = processes()
+            second = await begin("second", other)
+            await until(lambda: "ForeignOwner" in str(status(second, "MediaEndpoint", "origin")), tasks)
+            await asyncio.sleep(3)
+            mine = str(first.store.memory.get("controller/id"))
+            assert f"({mine})" in str(status(second, "MediaEndpoint", "origin")["conditions"])
+            assert processes() == before
+            assert second.store.memory.under("streaming/deployed/") == {}
+            assert "Serving" in str(status(first, "MediaEndpoint", "origin")["conditions"])
+            # a controller that has lost its state folder begins so, too: a person says that it may go on
+            shutil.copy(fleet / "stream.yaml", other)
+            await until(lambda: status(second, "Stream", "garden") != {}, tasks)
+            (held,) = second.engine.reconciler.plan.holds
+            now = second.engine.clock.now()
+            second.store.approvals.grant(held.hash, held.action_ids, summary="", who="me", now=now)
+            second.engine.nudge()
+            await until(lambda: status(second, "Stream", "garden").get("phase") == "Live", tasks)
+            await until(lambda: "ForeignOwner" in str(status(first, "MediaEndpoint", "origin")), tasks)
+            assert processes() == before, "and plays on meanwhile"
+            (fleet / "origin.yaml").unlink()
+            await until(lambda: not status(first, "MediaEndpoint", "origin"), tasks)
+            await until(lambda: not first.store.memory.under("streaming/deployed/"), tasks)
+            assert processes() == before, "what was taken over is not removed by who had it before"
+        finally:
+            for folder in (fleet, other):
+                for name in ("stream", "origin"):
+                    (folder / f"{name}.yaml").unlink(missing_ok=True)
+            await until(lambda: not base.exists(), tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,12 @@
 # service-kick.sh BASE NAME STARTS: end the process of a service if it is that one; its supervisor starts the next.
 # Says kicked, or other.
 # shellcheck shell=sh disable=SC2154  # job-lib.sh and service-lib.sh stand before this text
-enter_base "$1" || { echo other && exit 0; }
+own_base "$1"
+case $? in
+0) ;;
+2) echo other && exit 0 ;;
+*) exit ;;
+esac
 dir=services/$2
 [ -d "$dir" ] || { echo other && exit 0; }
 own_service "$2" || exit 1

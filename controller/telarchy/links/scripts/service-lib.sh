@@ -24,7 +24,8 @@ enter_base() {
 		echo "$BASE is no folder of Telarchy's: it holds other things, and no $MARKER" >&2
 		return 3
 	fi
-	printf 'Made by Telarchy, which removes it with all that lies in it.\n' >$MARKER
+	# Never over one that somebody else made in this moment: it may say whose it is.
+	(set -C && printf 'Made by Telarchy, which removes it with all that lies in it.\n' >$MARKER) 2>/dev/null || marked
 }
 
 marked() {
@@ -34,6 +35,7 @@ marked() {
 # own_service NAME: wait until this script is the only one that changes it. Descriptor 8 holds the lock where there is
 # flock, which needs no block of a full disk.
 own_service() {
+	[ -z "${LOCK-}" ] || return 0 # it has the whole base
 	_lock=services/.$1.lock
 	if ! command -v flock >/dev/null; then
 		take_lock "$_lock"

@@ -1,10 +1,10 @@
 # service-put.sh BASE NAME ID DIGEST START_DIGEST HOW [CHECK...]: bring a service into force; its new set comes as a tar
 # archive on stdin: files/, settings.sh, args.sh, lib.sh, run.sh, digest. CHECK tests it, run in the base.
 # Says started, restarted, reloaded or unchanged. Status 3: not our folder, 4: CHECK failed, 5: HOW is reload and only
-# a restart would do. With 3, 4 and 5 nothing changed.
+# a restart would do, 6 and 7: another's folder (see service-owner.sh). With 3 to 7 nothing changed.
 # shellcheck shell=sh disable=SC2154  # job-lib.sh and service-lib.sh stand before this text
 umask 022
-enter_base "$1" make || exit $?
+own_base "$1" make || exit $?
 name=$2 id=$3 digest=$4 start_digest=$5 how=$6 dir=services/$2
 shift 6
 umask 077
@@ -26,7 +26,7 @@ fi
 
 rm -rf "$dir/next" && mkdir -p "$dir/next" && tar -xof - -C "$dir/next" || exit 1
 if [ $# -gt 0 ]; then
-	"$@" </dev/null >/dev/null 8<&- || {
+	"$@" </dev/null >/dev/null 7<&- 8<&- || {
 		rm -rf "$dir/next"
 		rmdir "$dir" 2>/dev/null # where there was nothing, nothing stays
 		exit 4
@@ -85,9 +85,9 @@ start_detached() {
 	set -- sh "$dir/current/run.sh" "$name" "$id"
 	[ "$nice" = no ] || set -- nice -n 5 "$@"
 	if command -v setsid >/dev/null; then
-		setsid "$@" </dev/null >/dev/null 2>&1 8<&- &
+		setsid "$@" </dev/null >/dev/null 2>&1 7<&- 8<&- &
 	else
-		nohup "$@" </dev/null >/dev/null 2>&1 8<&- &
+		nohup "$@" </dev/null >/dev/null 2>&1 7<&- 8<&- &
 	fi
 }
 

@@ -4,6 +4,12 @@
 enter_base "$1"
 there=$?
 [ "$there" = 0 ] || [ "$there" = 2 ] || exit 3
+if [ "$there" = 0 ]; then
+	hold_base x || exit 1 # nobody begins anything in it any more
+	judge_owner
+	judged=$?
+	[ "$judged" -le 1 ] || exit "$judged"
+fi
 find_manager
 set -- "$2"
 if [ -n "$MANAGER" ]; then
@@ -30,5 +36,5 @@ for dir in services/*/; do
 	end_service "$name" "$1-$name" || { echo "$name does not stop" >&2 && exit 1; }
 done
 # The marker goes last: what was begun can be finished.
-find . -mindepth 1 -maxdepth 1 ! -name "$MARKER" -exec rm -rf -- {} + || exit 1
-cd / && rm -f -- "$BASE/$MARKER" && rmdir -- "$BASE"
+find . -mindepth 1 -maxdepth 1 ! -name "$MARKER" ! -name .telarchy-lock -exec rm -rf -- {} + || exit 1
+cd / && rm -f -- "$BASE/$MARKER" "$BASE/.telarchy-lock" && rmdir -- "$BASE"

@@ -1,7 +1,8 @@
 # prune.sh BASE STREAM GENERATION…: remove generations of a stream, and what is left of it when the last one is gone.
 #
 # Only below a base that carries our marker, only what could be a name of ours, never through a symlink, and never
-# the generation that plays now. One that is not there is removed. Behind it stand job-lib.sh and service-lib.sh.
+# the generation that plays now. One that is not there is removed. Before it stand job-lib.sh, service-lib.sh and
+# service-owner.sh, so that it does nothing in another controller's base.
 # shellcheck shell=sh
 base=$1 stream=$2
 shift 2
@@ -10,7 +11,7 @@ named() {
     case $1 in '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;; esac
 }
 
-enter_base "$base"
+own_base "$base"
 status=$?
 [ "$status" != 2 ] || exit 0
 [ "$status" = 0 ] || exit "$status"

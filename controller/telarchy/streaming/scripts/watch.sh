@@ -1,10 +1,11 @@
 # watch.sh BASE PERIOD ONCE WEB STAT WINDOW [STREAM/GENERATION/RENDITION,… | @NAME=URL]…: reports how an endpoint stands.
 #
 # Runs over one connection for as long as somebody listens, and changes nothing but an access log that got long, the
-# time of the folder, and run/reached.
+# time of the folder, run/reached and, for its owner, the time of the marker: a sign of life for others who declare
+# the same endpoint.
 # Twice a second it looks whether something happened (a segment, a publisher, a process; what comes from elsewhere is
 # asked for once a second), and tells it then, and else every PERIOD seconds. ONCE=yes: one report, and nothing is
-# touched. Behind it stand job-lib.sh, service-lib.sh and service-status.sh.
+# touched. Before it stand job-lib.sh, service-lib.sh, service-owner.sh and service-status.sh.
 #
 # WEB:     port on 127.0.0.1 where the endpoint's own server shows what viewers get; "" to read the spool itself
 # STAT:    port on 127.0.0.1 of the ingest's /stat; "" without one
@@ -14,6 +15,8 @@
 # A report is `report <length>`, a newline, that many bytes and a newline. In it, fields are separated by tabs:
 #
 #   at MILLISECONDS PRESENT TROUBLE              service …   as service-status.sh has it
+#   owner ID TERM SINCE ALIVE NAMESPACE NAME POLICY OWNER'S_NAME       as the marker has it; the first four are empty
+#                                                in one made before markers named owners
 #   space FREE_KIB TOTAL_KIB WRITABLE            keys DIGEST            key NAME LINE;LINE
 #   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB AWAITED   PUBLISHER is `?` when nobody can say; AWAITED: since
 #                                                when something comes in and no segment is made of it, or nothing
@@ -98,12 +101,34 @@ ask() {
 writable() {
     [ -w . ] && { [ ! -e spool ] || [ -w spool ]; } || return 1
     # Since Linux 6.15 an ext4 that was given up after an error looks writable until somebody tries.
-    [ "$once" = yes ] || touch -c . 2>/dev/null
+    [ "$once" = yes ] || foreign || touch -c . 2>/dev/null
 }
 
 space_line() {
     df -Pk . 2>/dev/null | awk -v w="$(writable && echo 1 || echo 0)" \
         'END { if (NF > 4) printf "space\t%s\t%s\t%s\n", $(NF - 2), $(NF - 4), w }'
+}
+
+foreign() {
+    [ -n "$HELD_ID" ] && [ "$HELD_ID" != "$OWNER" ]
+}
+
+# beat: the sign of life of the owner, which is the time of its marker.
+BEAT_SECONDS=30
+beat() {
+    if [ "$once" = yes ] || [ -z "$OWNER" ] || [ "$HELD_ID $HELD_TERM" != "$OWNER $OWNER_TERM" ]; then return; fi
+    if [ "$NOW" -ge "$BEATEN" ] && [ $((NOW - BEATEN)) -lt $BEAT_SECONDS ]; then return; fi
+    BEATEN=$NOW
+    touch -c $MARKER 2>/dev/null
+}
+
+owner_line() {
+    alive=''
+    ! foreign || alive=$(written $MARKER)
+    # shellcheck disable=SC2086
+    set -- $HELD_ABOUT
+    printf 'owner\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$HELD_ID" "$HELD_TERM" "$HELD_SINCE" "$alive" \
+        "${1-}" "${2-}" "${3-}" "$HELD_NAME"
 }
 
 keys_lines() {
@@ -276,6 +301,8 @@ reach() {
 
 # What was found last, unless that is long ago. In the background: an endpoint that is silent holds up no report.
 look_out() {
+    REACHED=''
+    ! foreign || return 0 # it has other sources, and what is noted here is the owner's
     if [ "$once" = yes ]; then
         REACHED=$(reach "$@")
         return
@@ -332,7 +359,7 @@ mark_log() {
         shift
     done
     MARKS=$*
-    if [ "$once" != yes ] && [ "$SIZE" -gt $MOST_LOG ] && mv -f $LOG $LOG.1; then
+    if [ "$once" != yes ] && ! foreign && [ "$SIZE" -gt $MOST_LOG ] && mv -f $LOG $LOG.1; then
         pid=''
         { read -r pid; } 2>/dev/null <run/http/nginx.pid
         case $pid in '' | *[!0-9]*) ;; *) kill -USR1 "$pid" 2>/dev/null ;; esac
@@ -343,6 +370,7 @@ mark_log() {
 report() {
     printf 'at\t%s\t%s\t%s\n' "$(milliseconds)" "$1" "$2"
     [ "$1" = 1 ] || return 0
+    owner_line
     service_lines
     space_line
     keys_lines
@@ -371,12 +399,13 @@ signature() {
         done
     done
     # shellcheck disable=SC2086
-    SIGNATURE="$(service_lines)$NL$(looks $PLAYLISTS publishing stale keyuse/* keys.json)"
+    read_owner
+    SIGNATURE="$HELD_ID $HELD_TERM $HELD_ABOUT$NL$(service_lines)$NL$(looks $PLAYLISTS publishing stale keyuse/* keys.json)"
 }
 
 # --- the loop ------------------------------------------------------------------------------------------------------
 
-SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told='' asked='' REMOTE='' tried='' REACHED=''
+SIZES=' ' MARKS='' SEEN='' LOG_SEEN='' round=0 told='' asked='' REMOTE='' tried='' REACHED='' BEATEN=0
 while :; do
     cd / || exit 1
     trouble=$({ enter_base "$base"; } 2>&1)
@@ -388,6 +417,7 @@ while :; do
     fi
     signature
     NOW=$(date +%s)
+    beat
     if [ $# -gt 0 ] && [ -n "$web" ] && [ "$NOW" != "$asked" ]; then
         asked=$NOW REMOTE=$(elsewhere "$@")
     fi
