@@ -241,6 +241,8 @@ class Life(RuleBasedStateMachine):
         self.ended: dict[str, float] = {}
         self.lying: set[str] = set()
         self.used: list[str] = []
+        self.over: set[str] = set()  # what ended
+        self.made = ""  # what an encoder on a host makes
         self.playable, self.failed = False, ""
         self.think()
 
@@ -253,7 +255,7 @@ class Life(RuleBasedStateMachine):
             running=self.running,
             now=self.now,
             lying=self.lying,
-            playing=max(self.lying, key=sequence_of, default=""),
+            playing=self.made,
             playable=self.playable,
             failed=self.failed,
             **more,
@@ -267,6 +269,16 @@ class Life(RuleBasedStateMachine):
             self.used.append(after.id)
             self.lying.add(after.id)
             self.playable, self.failed = False, ""
+        self.over |= set(turn.ended)
+        self.made = active if after is not None else self.made
+        assert active not in self.over, "what ended is never revived"
+        assert turn.began or before is None or active in ("", before.id), "another one is begun, and only so"
+        assert not turn.ended or before.id in turn.ended
+        if turn.went_live:
+            assert active and before.live is None and after.live == self.now, "once in its life"
+        if after is not None:
+            assert not (after.live and after.failed), "only a start fails"
+            assert after.ended is None or after.ended >= (after.live or after.started)
         if before is not None and after is not None and before.id == after.id:
             assert before.ended is None or after.ended == before.ended, "what ended stays ended"
             assert before.live is None or after.live == before.live
@@ -299,6 +311,32 @@ class Life(RuleBasedStateMachine):
             "survives its source"
         )
 
+    @rule()
+    def a_whole_life(self):
+        """Started, live, without its source and with it again, stopped; and started anew, which is another one."""
+        self.start()
+        self.plays(True)
+        life = self.generation
+        assert life.live is not None and life.failed == ""
+        for playable in (False, True, False):
+            self.now += 400
+            self.playable = playable
+            self.think()
+            assert self.generation == life, "neither a source that is lost nor one that returns changes it"
+        self.fails("NoSpace")
+        assert self.generation == life, "only a start fails"
+        self.stop()
+        assert (self.generation.id, self.generation.live, self.generation.ended) == (
+            life.id,
+            life.live,
+            self.now,
+        )
+        self.now += 1
+        self.think()
+        assert self.generation.ended == self.now - 1, "it ends once"
+        self.start()
+        assert self.generation.id != life.id and self.generation.live is None
+
     @rule(failed=st.sampled_from(["", "PortTaken", "CheckFailed"]))
     def fails(self, failed):
         self.failed = failed
@@ -313,6 +351,7 @@ class Life(RuleBasedStateMachine):
         was = self.generation
         self.generation, self.ended = None, {}
         self.used = sorted(self.lying)  # of what was removed, nobody knows any more
+        self.over &= self.lying
         self.think(unseen="black")
         assert self.generation is None
         self.think()
@@ -332,6 +371,7 @@ class Life(RuleBasedStateMachine):
             del self.ended[one]
         if self.generation is None:
             self.used = sorted(self.lying)
+            self.over &= self.lying
 
 
 TestLife = Life.TestCase

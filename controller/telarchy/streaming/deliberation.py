@@ -12,7 +12,7 @@ from telarchy.resources.stream import Stream
 from telarchy.streaming.actions import PutService
 from telarchy.streaming.claiming import plan_claims
 from telarchy.streaming.evidence import Choice, Generation
-from telarchy.streaming.findings import Found, find, playable, stream_on
+from telarchy.streaming.findings import Found, find, maker_of, playable, stream_on
 from telarchy.streaming.lifecycle import Turn, advance, ages, identity, sequence_of
 from telarchy.streaming.steps import Steps, plan_steps
 from telarchy.streaming.terms import Place, Terms, terms_of
@@ -103,10 +103,13 @@ def _turn(terms: Terms, stream: Stream, now: float) -> Turn:
         first = own[0]  # what it makes of it is its owner's affair, and so is the number of its generation
         return Turn(before, waits=f"waits for {first.name}: {first.others}")
     lying = {one for place in origins for one in _lying(place, stream.name)}
+    # What only lies there, without an encoder, has ended.
     playing = {
         seen.generation
         for place in origins
-        if not place.unknown and not place.external and (seen := stream_on(place, stream.name)) is not None
+        if not place.unknown
+        and maker_of(place, stream.name) is not None
+        and (seen := stream_on(place, stream.name)) is not None
     }
     unseen = [
         place.name

@@ -131,6 +131,20 @@ def test_a_lost_memory_goes_on_with_what_runs(home: Stage) -> None:
     assert home.log[count:] == []
 
 
+def test_a_lost_memory_does_not_revive_what_ended(home: Stage) -> None:
+    home.publish()
+    home.run(5)
+    ended = home.status("Stream", "garden")["generation"]
+    home.declare(stream(running=False))
+    home.run(10)  # its segments still lie there, for the retention
+    assert home.status("Stream", "garden")["phase"] == "Ended"
+    home.memory = replace(home.memory, generations={}, past={}, told={})
+    home.declare(stream())
+    home.run(10)
+    assert home.status("Stream", "garden")["phase"] == "Live"
+    assert home.status("Stream", "garden")["generation"] != ended
+
+
 def test_nothing_is_begun_before_a_first_look() -> None:
     stage = Stage(BLACK, origin(), stream(), key())
     assert stage.round() == 0
