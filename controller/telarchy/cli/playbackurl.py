@@ -63,7 +63,7 @@ def playback_url(
         _note(told, "")
         return
     chosen = _chosen(told, stream, endpoint)
-    click.echo(chosen["url"])
+    click.echo(chosen["entry"])  # which a player may keep: it leads to whatever generation plays
     _note(told, f"{chosen['name']}, {chosen['state']}")
 
 

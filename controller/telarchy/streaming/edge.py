@@ -181,6 +181,7 @@ def lasting(site: OriginSite) -> str:
     default "no-store";
     200 $t_listed;
     206 $t_listed;
+    302 "max-age=1";
   }}
 """
 
@@ -216,7 +217,7 @@ def _cached() -> str:
       proxy_cache_lock on;
 """
     return f"""    if ($t_sources = "") {{ return 503; }}
-    rewrite ^ /live/$t_stream/$t_gen/$t_rest break;
+    rewrite ^ /live/$t_path break;
     location ~ \\.m3u8$ {{
 {shared}      proxy_cache playlists;
       proxy_cache_lock_age 5s;
@@ -234,7 +235,7 @@ def _cached() -> str:
 
 def _before_varnish() -> str:
     return f"""    if ($t_sources = "") {{ return 503; }}
-    rewrite ^ /live/$t_stream/$t_gen/$t_rest break;
+    rewrite ^ /live/$t_path break;
     location / {{
 {_COMMON.replace("    ", "      ").replace("proxy_read_timeout 6s", "proxy_read_timeout 20s")}      proxy_pass http://cache;
       proxy_set_header Telarchy-Sources $t_sources;
@@ -278,8 +279,8 @@ def hop_server(number: int, one: Source, authorities: str) -> str:
     }}
     location = /pong {{ return 204; }}
     location / {{
-      if ($t_asked != play) {{ return 404; }}
-{named}      rewrite ^ $t_own/live/$t_stream/$t_gen/$t_rest break;
+      if ($t_asked !~ ^(?:play|entry)$) {{ return 404; }}
+{named}      rewrite ^ $t_own/live/$t_path break;
 {target}{secure}      proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host {one.header};

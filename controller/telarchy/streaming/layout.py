@@ -72,3 +72,8 @@ def source_path(endpoint: str, stream: str, generation: str) -> str:
 def live_path(stream: str, generation: str, *rest: str) -> str:
     """The URL path under which a generation is played: `/live/garden/g1-…/720p/index.m3u8`."""
     return "/".join(("/live", stream, generation, *rest))
+
+
+def entry_path(stream: str) -> str:
+    """The URL path that stays when a generation follows another; it leads to the present one's master playlist."""
+    return f"/live/{stream}/{MASTER}"

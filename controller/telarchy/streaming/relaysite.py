@@ -46,7 +46,7 @@ def configuration(site: RelaySite) -> str:
     return serving.frame(
         site,
         serving.Parts(
-            gate=serving.STALE_GATE,
+            gate=serving.SPOOL_GATE,
             locations=serving.SPOOL,
             local=_PASSED_ON,
             upstreams=ways

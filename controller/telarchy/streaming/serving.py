@@ -3,7 +3,8 @@
 Only addresses that could have been made for a declared stream are looked at: one regular expression over the request
 as it came says what is asked for, before nginx decodes or tidies anything, and everything else is 404. A private
 stream opens by a token in the path (`files/playback.js`). What went wrong is never cached; a stream that its origin
-calls stale is answered 503, so that edges and players look elsewhere.
+calls stale is answered 503, so that edges and players look elsewhere. Each generation has addresses of its own; one
+that people can keep, `/live/<stream>/master.m3u8`, leads on to the generation that plays now.
 
 The access log has one line per request and no address and no token in it; what nginx itself would say about a request
 names both, so that is left out (`error_log /dev/null` within http). A second listener on 127.0.0.1 shows the host
@@ -94,7 +95,10 @@ class Parts:
     local: str = ""  # locations of the host's own listener below /source/
 
 
-STALE_GATE = "    if (-f stale/$t_stream) { return 503; }\n"
+SPOOL_GATE = """    if (-f stale/$t_stream) { return 503; }
+    if ($t_entry != "") { return 302 $t_entry; }
+    if ($t_asked = entry) { return 404; }
+"""
 SPOOL = """    location / {
       root spool;
       disable_symlinks on from=$document_root;
@@ -129,14 +133,15 @@ def http_service(site: OriginSite, text: str) -> Service:
 
 
 def configuration(site: OriginSite) -> str:
-    return frame(site, Parts(gate=STALE_GATE, locations=SPOOL))
+    return frame(site, Parts(gate=SPOOL_GATE, locations=SPOOL))
 
 
 def frame(site: OriginSite, parts: Parts) -> str:
     """The whole configuration of a server of `site`."""
     listens = nginx.listen(site.address, site.http_port)
     own = "!~ ^(?:health|source)$" if parts.local else "!= health"
-    return f"""{nginx.load(site.modules, ("ngx_http_js_module",))}worker_processes {WORKERS};
+    return f"""{nginx.load(site.modules, ("ngx_http_js_module",))}pcre_jit on;
+worker_processes {WORKERS};
 worker_rlimit_nofile 8192;
 worker_shutdown_timeout 30s;
 error_log stderr error;
@@ -175,12 +180,12 @@ http {{
     merge_slashes off;
 {nginx.proxies(site.proxies)}{_HEADERS}    if ($t_asked = alive) {{ return 204; }}
     if ($request_method !~ ^(?:GET|HEAD|OPTIONS)$) {{ return 405; }}
-    if ($t_asked != play) {{ return 404; }}
+    if ($t_asked !~ ^(?:play|entry)$) {{ return 404; }}
     if ($t_known = 0) {{ return 404; }}
-    if ($request_method = OPTIONS) {{ return 204; }}
+    if ($request_method = OPTIONS) {{ rewrite ^ /preflight last; }}
     if ($t_gate = 403) {{ return 403; }}
     if ($t_gate = 410) {{ return 410; }}
-{parts.gate}{parts.locations}  }}
+{parts.gate}{_PREFLIGHT}{parts.locations}  }}
   server {{
     listen {nginx.listen("127.0.0.1", site.health_port)};
     access_log off;
@@ -197,13 +202,21 @@ _TAB = "\\t"
 _HEADERS = """    add_header Cache-Control $t_cache_control always;
     add_header Access-Control-Allow-Origin $t_cors always;
     add_header Access-Control-Expose-Headers $t_cors_expose always;
-    add_header Access-Control-Allow-Methods $t_cors_methods always;
-    add_header Access-Control-Allow-Headers $t_cors_headers always;
-    add_header Access-Control-Max-Age $t_cors_age always;
     add_header Vary $t_vary always;
     add_header Retry-After $t_retry always;
     add_header X-Cache $t_x_cache always;
     add_header X-Content-Type-Options nosniff always;
+"""
+
+_PREFLIGHT = """    location = /preflight {
+      internal;
+      add_header Access-Control-Allow-Origin $t_cors always;
+      add_header Access-Control-Allow-Methods "GET, HEAD, OPTIONS" always;
+      add_header Access-Control-Allow-Headers "Range, Cache-Control" always;
+      add_header Access-Control-Max-Age 86400 always;
+      add_header Vary $t_vary always;
+      return 204;
+    }
 """
 
 
@@ -213,12 +226,13 @@ def _script(site: OriginSite) -> str:
 {tokens}  js_set $t_verdict playback.verdict;
   js_set $t_own playback.own;
   js_set $t_viewer_mark playback.viewer;
+  js_set $t_present playback.present;
 """
 
 
 def _maps(site: OriginSite, parts: Parts) -> str:
     media = rf"{_escaped(PLAYLIST)}|init[0-9a-z_-]{{0,32}}\.mp4|s[0-9]{{1,20}}\.m4s"
-    rest = f"(?<t_rest>{_escaped(MASTER)}|{RENDITION}/(?:{media}))"
+    rest = f"(?<t_rest>{_escaped(MASTER)}|(?<t_folder>{RENDITION})/(?<t_file>{media}))"
     what = rf"(?<t_stream>{NAME})/(?<t_gen>{GENERATION})/{rest}(?:\?.*)?$"
     token = "(?:/p/(?<t_sig>[A-Za-z0-9_-]{43})/(?<t_exp>[1-9][0-9]{9}))?"
     source = f'    "~^/source/(?<t_from>{RENDITION})/{what}" source;\n' if parts.local else ""
@@ -231,26 +245,40 @@ def _maps(site: OriginSite, parts: Parts) -> str:
     default other;
     /ping alive;
     "~^{token}/live/{what}" play;
+    "~^{token}/live/(?<t_stream>{NAME})/(?<t_rest>{_escaped(MASTER)})(?:\?.*)?$" entry;
     "~^/health/{what}" health;
 {source}  }}
   map $t_asked $t_logged {{
     default 1;
     alive 0;
+    entry 0;
+  }}
+  map $t_asked $t_entry {{
+    default "";
+    entry $t_present;
+  }}
+  map $t_asked $t_path {{
+    default $t_stream/$t_gen/$t_rest;
+    entry $t_stream/$t_rest;
   }}
   map $t_known $t_told {{
     default "-";
     1 $t_stream;
   }}
-  map $t_rest $t_kind {{
+  map $t_file $t_kind {{
     default other;
-    {MASTER} master;
-    "~/{_escaped(PLAYLIST)}$" playlist;
+    "" $t_whole;
+    {PLAYLIST} playlist;
     "~\.mp4$" init;
     "~\.m4s$" segment;
   }}
-  map $t_rest $t_rendition {{
-    default "-";
-    "~^(?<t_folder>[^/]+)/" $t_folder;
+  map $t_rest $t_whole {{
+    default other;
+    {MASTER} master;
+  }}
+  map $t_folder $t_rendition {{
+    default $t_folder;
+    "" "-";
   }}
   map $t_stream $t_access {{
     default none;
@@ -289,12 +317,9 @@ def _maps(site: OriginSite, parts: Parts) -> str:
     master $t_between;
     playlist $t_between;
   }}
-  map $t_cache_seen $t_cached {{
-    default $t_cache_seen;
-    "" "-";
-  }}
-  map $t_asked $t_cache_seen {{
+  map {parts.cached} $t_cached {{
     default {parts.cached};
+    "" "-";
   }}
   map $t_cached $t_x_cache {{
     default $t_cached;
@@ -305,12 +330,14 @@ def _maps(site: OriginSite, parts: Parts) -> str:
 
 def _known(site: OriginSite) -> str:
     """Whether a server gives out a generation of a stream."""
-    lines = []
+    streams, listed = "", ""
     for one in site.streams:
-        if not one.generations:
-            lines.append(f'    "~^{_escaped(one.name)}/" 1;\n')
-        lines += [f"    {one.name}/{nginx.name(generation)} 1;\n" for generation in one.generations]
-    return '  map "$t_stream/$t_gen" $t_known {\n    default 0;\n' + "".join(lines) + "  }\n"
+        streams += f"    {nginx.name(one.name)} {'$t_listed_run' if one.generations else 1};\n"
+        listed += "".join(f"    {one.name}/{nginx.name(generation)} 1;\n" for generation in one.generations)
+    return (
+        f'  map "$t_stream/$t_gen" $t_listed_run {{\n    default 0;\n{listed}  }}\n'
+        f"  map $t_stream $t_known {{\n    default 0;\n{streams}  }}\n"
+    )
 
 
 def _cors(origins: tuple[str, ...]) -> str:
@@ -320,9 +347,6 @@ def _cors(origins: tuple[str, ...]) -> str:
         ("$http_origin", "cors", '"*"' if anybody else '""', "" if anybody else listed),
         ("$t_asked", "vary", '""' if anybody else "Origin", ""),
         ("$t_cors", "cors_expose", '"Content-Length, Content-Range, Date, X-Cache"', '    "" "";\n'),
-        ("$request_method", "cors_methods", '""', '    OPTIONS "GET, HEAD, OPTIONS";\n'),
-        ("$request_method", "cors_headers", '""', '    OPTIONS "Range, Cache-Control";\n'),
-        ("$request_method", "cors_age", '""', "    OPTIONS 86400;\n"),
     ]
     return "".join(
         f"  map {key} $t_{name} {{\n    default {default};\n{cases}  }}\n"

@@ -38,6 +38,11 @@ _PATH = re.compile(
     rf"/(?:(?P<master>master\.m3u8)|(?P<rendition>{RENDITION})/(?:{_MEDIA}))(?:\?.*)?",
     re.ASCII,
 )
+_ENTRY = re.compile(
+    rf"(?:/p/(?P<sig>[A-Za-z0-9_-]{{43}})/(?P<expires>[1-9][0-9]{{9}}))?/live/(?P<stream>{NAME})/master\.m3u8(?:\?.*)?",
+    re.ASCII,
+)
+_GENERATION = re.compile(GENERATION, re.ASCII)
 _SHOWN = re.compile(r"([A-Za-z0-9_-]{43})/([1-9][0-9]{9})", re.ASCII)
 PLAYLIST_TYPE = "application/vnd.apple.mpegurl"
 TYPES = {
@@ -52,7 +57,8 @@ _LOGGED = web.RequestKey("logged", tuple[object, ...])
 
 
 class Asked(NamedTuple):
-    """What a path means. `token`: signature and expiry as they stand there."""
+    """What a path means. `token`: signature and expiry as they stand there. An `entry` is the address that stays: it
+    names no generation and leads to the one that plays now."""
 
     kind: str
     stream: str
@@ -73,7 +79,11 @@ def meaning(raw_path: str) -> Asked | None:
     """None for every path that no ladder of ours makes; nothing is decoded, since nothing needs to be."""
     found = _PATH.fullmatch(raw_path)
     if found is None:
-        return None
+        entry = _ENTRY.fullmatch(raw_path)
+        if entry is None:
+            return None
+        shown = (entry["sig"], entry["expires"]) if entry["sig"] else None
+        return Asked("entry", entry["stream"], "", "", layout.MASTER, shown, False)
     kind = next(one for one in ("master", "playlist", "init", "segment") if found[one])
     sig = found["sig"]
     return Asked(
@@ -93,6 +103,15 @@ def base_of(endpoint: MediaEndpoint, namespace: str) -> Path:
     return Path(
         layout.base(endpoint.metadata.name, namespace, str(given) if given is not None else None)
     ).expanduser()
+
+
+def _present(base: Path, stream: str) -> str:
+    """The generation that plays now; "" without one."""
+    try:
+        told = (base / layout.current_file(stream)).read_text().strip()
+    except (OSError, ValueError):
+        return ""
+    return told if _GENERATION.fullmatch(told) else ""
 
 
 class MediaPlane:
@@ -138,7 +157,7 @@ class MediaPlane:
         response = self._decide(request, asked, view, stream, base)
         _allow(response, request, endpoint)
         harden(response)
-        if not health and request.method != hdrs.METH_OPTIONS:
+        if not health and request.method != hdrs.METH_OPTIONS and asked.kind != "entry":
             trusted = self._trusted if only is None else networks(endpoint.spec.listen.trusted_proxies)
             request[_LOGGED] = (asked, base, asker(request, trusted))
         return response
@@ -169,7 +188,8 @@ class MediaPlane:
                 if only not in (None, f"{view.door.namespace}/{name}") or not built_in(view, endpoint):
                     continue
                 base = base_of(endpoint, view.door.namespace)
-                if not (base / layout.generation_folder(asked.stream, asked.generation)).is_dir():
+                generation = asked.generation or _present(base, asked.stream)
+                if not generation or not (base / layout.generation_folder(asked.stream, generation)).is_dir():
                     continue
                 found = (view, endpoint, base, stream)
                 if not (base / layout.stale_flag(asked.stream)).exists():
@@ -189,6 +209,10 @@ class MediaPlane:
                 return _refused(status)
         if not asked.health and (base / layout.stale_flag(asked.stream)).exists():
             return _refused(503)
+        if asked.kind == "entry":
+            # relative, so that a token stays in front of it
+            there = f"{_present(base, asked.stream)}/{layout.MASTER}"
+            return web.Response(status=302, headers={hdrs.LOCATION: there, hdrs.CACHE_CONTROL: NOT_KEPT})
         file = base / asked.path
         try:
             size = file.stat().st_size
@@ -217,7 +241,7 @@ class MediaPlane:
             return 403  # which secret is missing stands in the stream's status
         known = [one.reveal().decode("utf-8", "surrogateescape") for one in secrets]
         verdict = tokens.verify(known, asked.stream, *token, self._clock())
-        if verdict is Verdict.VALID or (verdict is Verdict.GRACE and asked.kind != "master"):
+        if verdict is Verdict.VALID or (verdict is Verdict.GRACE and asked.kind not in ("master", "entry")):
             return 0
         return 403 if verdict is Verdict.FORGED else 410
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from telarchy.resources.mediaendpoint import EndpointStream, MediaEndpoint, served_at
 from telarchy.resources.meta import DEFAULT_NAMESPACE, format_time, get_condition
 from telarchy.resources.stream import Stream
-from telarchy.streaming.layout import MASTER, live_path
+from telarchy.streaming.layout import MASTER, entry_path, live_path
 from telarchy.web.fleetview import FleetView
 
 # The best first; one that cannot be judged is better than one that is known to be bad.
@@ -124,7 +124,7 @@ def _endpoints(view: FleetView, stream: Stream, token: Token | None, here: str) 
         if endpoint is None or endpoint.spec.suspend:
             continue
         has = _has(endpoint, stream.metadata.name)
-        url = _url(view, endpoint, stream, token, here)
+        url, entry = _urls(view, endpoint, stream, token, here)
         if url is None or (has is not None and has.generation not in ("", status.generation)):
             continue
         state = one.state or (has.state if has is not None else "") or "Unknown"
@@ -136,6 +136,7 @@ def _endpoints(view: FleetView, stream: Stream, token: Token | None, here: str) 
                 "age": one.age,
                 "viewers": one.viewers,
                 "url": url,
+                "entry": entry,
             }
         )
     # of equals an edge, since the origin has work of its own; then the emptier one
@@ -166,18 +167,21 @@ def built_in(view: FleetView, endpoint: MediaEndpoint) -> bool:
     return endpoint.spec.server in (None, "BuiltIn")
 
 
-def _url(
+def _urls(
     view: FleetView, endpoint: MediaEndpoint, stream: Stream, token: Token | None, here: str
-) -> str | None:
+) -> tuple[str | None, str | None]:
+    """Where the present generation plays, and the address that stays when another follows it."""
     spec, name = endpoint.spec, stream.metadata.name
-    path = live_path(name, stream.status.generation, MASTER)
     if spec.external is not None and spec.external.playlist_url is not None:
         if stream.spec.visibility == "Private":
-            return None  # one with paths of its own does not know our tokens
+            return None, None  # one with paths of its own does not know our tokens
         first = stream.spec.renditions[0].name
-        return spec.external.playlist_url.replace("{stream}", name).replace("{rendition}", first)
-    prefix = token.prefix if token is not None else ""
-    if here and spec.public_url is None and built_in(view, endpoint):
-        return f"{here}{prefix}{path}"
+        own = spec.external.playlist_url.replace("{stream}", name).replace("{rendition}", first)
+        return own, own
     served = served_at(spec, view.host_of(endpoint))
-    return None if served is None else f"{served}{prefix}{path}"
+    if here and spec.public_url is None and built_in(view, endpoint):
+        served = here
+    if served is None:
+        return None, None
+    below = served + (token.prefix if token is not None else "")
+    return below + live_path(name, stream.status.generation, MASTER), below + entry_path(name)

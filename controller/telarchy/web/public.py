@@ -5,9 +5,10 @@
     GET  /api/v1/streams/<stream>/playback            where it plays, or why not
     POST /api/v1/streams/<stream>/reports             what a player tells (see `web.reports`)
     POST /api/v1/endpoints/<name>/snapshots           what an external endpoint tells (see `streaming.snapshots`)
+    GET  /live/<stream>/master.m3u8                   leads to where it plays best at the moment (302)
     GET  /metrics, /healthz
 
-Watching, playback and reports may stand below `/p/<sig>/<expires>`, the token of a Private stream. With several
+Watching, playing and reports may stand below `/p/<sig>/<expires>`, the token of a Private stream. With several
 fleets, `?namespace=` names one. A refusal is `{"error": sentence, "reason": word}`. Nothing here changes what is
 declared: that is asked on the control socket.
 """
@@ -125,6 +126,8 @@ class PublicServer:
             add("GET", f"{prefix}/watch/{STREAM}", self.page_files.page)
             add("GET", f"{prefix}/api/v1/streams/{STREAM}/playback", self._playback)
             add("POST", f"{prefix}/api/v1/streams/{STREAM}/reports", self._report)
+            for method in ("GET", "HEAD"):
+                add(method, f"{prefix}/live/{STREAM}/master.m3u8", self._enter)
         add("GET", "/", self.page_files.home)
         add("GET", "/watch", self.page_files.page)
         add("GET", "/assets/{name}", self.page_files.asset)
@@ -150,6 +153,17 @@ class PublicServer:
         stream = self._stream(view, request)
         token = self._allowed(view, stream, request)
         return _json(playback(view, stream, token, origin(request, self._trusted)), cors=True)
+
+    async def _enter(self, request: web.Request) -> web.StreamResponse:
+        """For players that keep an address: they come here again, and go to whatever plays by then."""
+        self._within(self._asking, request)
+        view = self._view(request)
+        stream = self._stream(view, request)
+        told = playback(view, stream, self._allowed(view, stream, request), str(request.url.origin()))
+        headers = {hdrs.CACHE_CONTROL: "no-store", hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
+        if not told["live"]:
+            return web.Response(status=503, headers=headers | {hdrs.RETRY_AFTER: str(told["retryAfter"])})
+        return web.Response(status=302, headers=headers | {hdrs.LOCATION: told["endpoints"][0]["url"]})
 
     async def _report(self, request: web.Request) -> web.StreamResponse:
         self._within(self._reporting, request)

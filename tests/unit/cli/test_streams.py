@@ -158,7 +158,7 @@ class TestPlaybackUrl:
         ended = fleet("playback-url", "garden", "--for", "2h")
         assert ended.code == 0, ended.err
         url = re.fullmatch(
-            r"http://127\.0\.0\.1:8080/p/([\w-]{43})/(\d{10})/live/garden/g1-0123abcd/master\.m3u8\n",
+            r"http://127\.0\.0\.1:8080/p/([\w-]{43})/(\d{10})/live/garden/master\.m3u8\n",
             ended.out,
         )
         assert url is not None, ended.out
@@ -180,7 +180,7 @@ class TestPlaybackUrl:
         report(state, door=LIVE)
         assert (
             fleet("playback-url", "door", "--endpoint", "origin").out
-            == "http://live.example:8080/live/door/g1-0123abcd/master.m3u8\n"
+            == "http://live.example:8080/live/door/master.m3u8\n"
         )
 
     def test_a_page(self, fleet: Any, state: Path) -> None:

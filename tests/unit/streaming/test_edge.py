@@ -208,6 +208,29 @@ def test_tokens_are_checked_at_the_edge_and_are_in_no_file(run: Run, kind: str) 
         assert "/p/" not in (server.base / "log" / "access.log").read_text()
 
 
+def test_the_address_that_stays_leads_on_through_edges(run: Run, kind: str) -> None:
+    source = origin(run, "origin")
+    near = edge_of(run, source.url, kind=kind)
+    further = edge_of(run, near.url, name="further")
+    assert further.get("/live/garden/master.m3u8").status == 404
+    for stream in ("garden", "attic"):
+        (source.base / f"spool/{stream}/current").write_text(f"{GENERATION}\n")
+    good = tokens.sign(SECRET, "attic", int(time.time()) + 60)
+    for server in (near, further):
+        assert server.get("/live/attic/master.m3u8").status == 403
+        for path in ("/live/garden", f"{good}/live/attic"):
+            answer = server.get(f"{path}/master.m3u8")
+            assert (answer.status, answer.headers["location"]) == (302, f"{GENERATION}/master.m3u8")
+            assert answer.headers["cache-control"] == "no-store"
+            assert server.get(f"{path}/{answer.headers['location']}").status == 200
+    (source.base / "spool/garden/current").write_text("g2-00c0ffee\n")
+    wait(
+        lambda: further.get("/live/garden/master.m3u8").headers["location"].startswith("g2-"),
+        what="the next generation",
+    )
+    assert together(50, f"{further.url}/live/garden/master.m3u8") == {302: 50}
+
+
 def test_what_went_wrong_is_asked_for_again(run: Run, kind: str) -> None:
     source = origin(run, "origin")
     near = edge_of(run, source.url, kind=kind)

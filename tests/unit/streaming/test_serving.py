@@ -134,6 +134,31 @@ def test_no_other_address_leads_anywhere(origin: Origin, path: str) -> None:
     assert origin.status(path) in (400, 403, 404, 414)
 
 
+def test_the_address_that_stays_leads_to_the_generation_that_plays_now(origin: Origin) -> None:
+    assert origin.get("/live/garden/master.m3u8").status == 404
+    for generation in (GENERATION, "g2-00c0ffee"):
+        (origin.base / "spool/garden/current").write_text(f"{generation}\n")
+        for method in ("GET", "HEAD"):
+            answer = origin.get("/live/garden/master.m3u8?x=1", method)
+            assert (answer.status, answer.headers["location"]) == (302, f"{generation}/master.m3u8")
+            assert answer.headers["cache-control"] == "no-store"
+            assert answer.headers["access-control-allow-origin"] == "*"
+    for torn in ("", "../../keys.json", "g1-00c0ffee\r\nX: y", "g1"):
+        (origin.base / "spool/garden/current").write_text(torn)
+        assert origin.get("/live/garden/master.m3u8").status == 404
+    (origin.base / "spool/attic/current").write_text(f"{GENERATION}\n")
+    good, late = (tokens.sign(SECRET, "attic", now() + more) for more in (60, -60))
+    assert origin.get("/live/attic/master.m3u8").status == 403
+    assert origin.get(f"{late}/live/attic/master.m3u8").status == 410
+    # relative, so that the token stays in front of it
+    assert origin.get(f"{good}/live/attic/master.m3u8").headers["location"] == f"{GENERATION}/master.m3u8"
+    assert origin.get("/live/nobody/master.m3u8").status == 404
+    (origin.base / "stale/attic").touch()
+    assert origin.get(f"{good}/live/attic/master.m3u8").status == 503
+    time.sleep(1.2)
+    assert "attic" not in (origin.base / "log/access.log").read_text()  # nobody watches by that
+
+
 def test_a_stale_stream_is_left_to_others_and_the_host_still_sees_it(origin: Origin) -> None:
     flag = origin.base / "stale" / "garden"
     flag.touch()

@@ -129,6 +129,28 @@ async def test_it_serves_each_kind_with_its_own_headers(tmp_path: Path) -> None:
         assert one.body == SEGMENT
 
 
+async def test_the_address_that_stays_leads_to_the_generation_that_plays_now(tmp_path: Path) -> None:
+    async with plane(tmp_path) as served:
+        path = "/live/garden/master.m3u8"
+        assert (await served.get(path)).status == 404
+        for stream in ("garden", "nursery"):
+            (served.base / f"spool/{stream}/current").write_text(f"{GENERATION}\n")
+        answer = await served.get(path, allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (302, f"{GENERATION}/master.m3u8")
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert (await served.get(path)).status == 200 and b"720p/index.m3u8" in served.body
+        signed = tokens.sign(SECRET, "nursery", SOON) + "/live/nursery/master.m3u8"
+        assert (await served.get("/live/nursery/master.m3u8")).status == 403
+        assert (
+            await served.get(tokens.sign(SECRET, "nursery", PAST) + "/live/nursery/master.m3u8")
+        ).status == 410
+        answer = await served.get(signed)
+        assert answer.status == 200 and str(answer.url).endswith(f"/live/nursery/{GENERATION}/master.m3u8")
+        (served.base / "spool/garden/current").write_text("../../keys.json")
+        assert (await served.get(path)).status == 404
+        assert (await served.get("/health/garden/master.m3u8")).status == 404
+
+
 async def test_ranges_are_answered(tmp_path: Path) -> None:
     async with plane(tmp_path) as one:
         answer = await one.get(f"{LIVE}/720p/s17.m4s", headers={"Range": "bytes=10-19"})

@@ -62,6 +62,32 @@ async def test_what_is_built_in_is_played_from_where_the_page_came() -> None:
     assert url == f"http://127.0.0.1:{server.port}/live/garden/{GENERATION}/master.m3u8"
 
 
+async def test_an_address_that_can_be_kept_leads_to_the_best_endpoint() -> None:
+    states = {
+        "garden": live("black-origin", "vps-edge"),
+        "nursery": live("black-origin"),
+    }
+    async with serving(door(states)) as (_, client):
+        for method in ("GET", "HEAD"):
+            answer = await client.request(method, "/live/garden/master.m3u8", allow_redirects=False)
+            assert answer.status == 302 and answer.headers["Cache-Control"] == "no-store"
+            there = answer.headers["Location"]
+            assert there == f"https://edge.example/live/garden/{GENERATION}/master.m3u8"
+        assert (await client.get("/live/nursery/master.m3u8")).status == 403
+        answer = await client.get(f"{token()}/live/nursery/master.m3u8", allow_redirects=False)
+        assert f"{token()}/live/nursery/{GENERATION}/master.m3u8" in answer.headers["Location"]
+        answer = await client.get("/api/v1/streams/garden/playback")
+        assert (await answer.json())["endpoints"][0][
+            "entry"
+        ] == "https://edge.example/live/garden/master.m3u8"
+        assert (await client.get("/live/nobody/master.m3u8")).status == 404
+    async with (
+        serving(door({"garden": live("black-origin", black_origin="Stale")})) as (_, client),
+        client.get("/live/garden/master.m3u8", allow_redirects=False) as answer,
+    ):
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "4")
+
+
 @pytest.mark.parametrize(
     ("status", "reason"),
     [

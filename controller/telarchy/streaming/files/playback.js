@@ -1,11 +1,14 @@
 // Who may play, and how a viewer is told from another without writing down who it is. The rules of tokens are those
 // of streaming/tokens.py. `telarchy_tokens` is tokens.json, read when nginx starts and at each reload.
 
+// What stands outside of functions is run for each request anew.
+
 import crypto from 'crypto';
+import fs from 'fs';
 
 const GRACE = 900;        // seconds for which a session that runs goes on after its token's end
 const STEP = 300;         // an edge's own tokens change this often (tokens.own_end)
-const SHOWN = /^([A-Za-z0-9_-]{43})\/([1-9][0-9]{9})$/;
+const GENERATION = /^g[0-9]{1,10}-[0-9a-f]{8}$/;
 
 function signature(secret, stream, expires) {
     return crypto.createHmac('sha256', secret).update(expires + '\n' + stream).digest('base64url');
@@ -51,7 +54,7 @@ function verdict(r) {
         let given = v.t_sig;
         let expires = v.t_exp;
         if (!given) {
-            const shown = SHOWN.exec(r.headersIn['Telarchy-Token'] || '');
+            const shown = /^([A-Za-z0-9_-]{43})\/([1-9][0-9]{9})$/.exec(r.headersIn['Telarchy-Token'] || '');
             if (shown === null) {
                 return '403';
             }
@@ -87,4 +90,15 @@ function viewer(r) {
         .digest('hex').slice(0, 16);
 }
 
-export default {verdict, own, viewer};
+// Where the generation that plays now begins, seen from the address that stands for all of them; '' without one. What a
+// path of a token leads to is below that path, too.
+function present(r) {
+    try {
+        const told = fs.readFileSync('spool/' + r.variables.t_stream + '/current', 'utf8').trim();
+        return GENERATION.test(told) ? told + '/master.m3u8' : '';
+    } catch (e) {
+        return '';
+    }
+}
+
+export default {verdict, own, viewer, present};
