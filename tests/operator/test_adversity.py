@@ -216,6 +216,24 @@ async def test_a_namespace_that_may_not_be_read_is_left_out_until_it_may(api, ga
     assert await running.stop() == 0
 
 
+@pytest.mark.parametrize("everywhere", [False, True], ids=["named", "all"])
+async def test_rights_that_are_not_there_at_all_are_waited_for(api, gate, operators, everywhere):
+    refusal = gate.refuse("GET", "/apis/telarchy.dev/", 403, 1_000_000)
+    await some_fleet(api)
+    running = await operators.start(all_namespaces=everywhere)
+
+    async def waits() -> bool:
+        status, said = await running.health()
+        return status == 200 and any("refused by the test" in one for one in said["waitingFor"])
+
+    await until(waits, "it says what it waits for, and counts as alive", 30, running.log.read_text)
+    assert "nothing may be read with these rights" in running.log.read_text()
+    refusal.times = 0  # somebody granted them
+    await api.until_ready("CustodyFloor", "films", seconds=40)
+    assert (await running.health())[1]["waitingFor"] == []
+    assert await running.stop() == 0
+
+
 async def test_crds_that_are_taken_away_are_waited_for(api, gate, operators):
     await some_fleet(api)
     running = await operators.start()

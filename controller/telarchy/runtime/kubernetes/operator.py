@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import kopf
 
-from telarchy.errors import ConfigError
 from telarchy.resources.meta import GROUP, VERSION, Ref
 from telarchy.resources.registry import KINDS
 from telarchy.runtime.kubernetes.cluster import Cluster, ClusterError, Collection
@@ -34,6 +33,8 @@ STOP_SECONDS = 20.0  # how long fleets have to finish; terminationGracePeriodSec
 KINDS_PAUSE_SECONDS = 5.0
 KNOCK_SECONDS = 15.0  # then a namespace that may not be read is tried again, and ever more rarely
 LONGEST_KNOCK_SECONDS = 300.0
+KINDS_ADVICE = "kubectl apply --server-side -f crds/"
+RIGHTS_ADVICE = "nothing may be read with these rights: see its Role, or its ClusterRole for all namespaces"
 
 Login = Callable[[], kopf.ConnectionInfo]
 R = TypeVar("R")
@@ -139,26 +140,28 @@ class Operator:
     # --- its life ----------------------------------------------------------------------------------------------
 
     async def reachable(self) -> tuple[str, ...]:
-        """Wait until the kinds are there. Returns the namespaces that may be read, of those that were named.
-
-        Raises ConfigError when none of them may."""
+        """Wait until the kinds are there, and some namespace may be read. Returns those of the named that may."""
         named: Sequence[str | None] = self.options.namespaces or [None]
+        pause = self.options.knock
         while True:
             missing: set[str] = set()
             refused = {one: why for one in named if (why := await self._refusal(one, missing))}
-            if not missing:
+            if not missing and len(refused) < len(named):
                 break
-            if self.waiting != tuple(sorted(missing)):
-                self.waiting = tuple(sorted(missing))
-                log.warning("waiting for %s (kubectl apply --server-side -f crds/)", ", ".join(self.waiting))
-            await asyncio.sleep(KINDS_PAUSE_SECONDS)
+            self._wait_for(missing or set(refused.values()), how=KINDS_ADVICE if missing else RIGHTS_ADVICE)
+            await asyncio.sleep(KINDS_PAUSE_SECONDS if missing else pause)
+            pause = pause if missing else min(2 * pause, LONGEST_KNOCK_SECONDS)
         self.waiting = ()
-        if len(refused) == len(named):
-            raise ConfigError(f"nothing may be read with these rights: {next(iter(refused.values()))}")
         self.refused = {one: why for one, why in refused.items() if one is not None}
         for namespace, why in self.refused.items():
             log.error("%s is left out until it may be read: %s", namespace, why)
         return tuple(one for one in named if one is not None and one not in refused)
+
+    def _wait_for(self, what: set[str], *, how: str) -> None:
+        """A restart would mend none of it, so this is told and counts as alive."""
+        if self.waiting != tuple(sorted(what)):
+            self.waiting = tuple(sorted(what))
+            log.warning("waiting for %s (%s)", ", ".join(self.waiting), how)
 
     async def _refusal(self, namespace: str | None, missing: set[str]) -> str:
         """Why a namespace may not be read, "" when it may. Adds what is not there yet to `missing`."""
