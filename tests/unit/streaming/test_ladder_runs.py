@@ -450,6 +450,47 @@ async def test_a_publisher_who_comes_back_goes_on_in_the_same_playlists(host: Ho
 
 
 @pytest.mark.timeout(90)
+async def test_what_comes_without_sound_is_played_with_silence_until_there_is_one(host: Host) -> None:
+    port = await ingesting(host)
+    await until(lambda: (host.base / "services/rtmp/pid").exists(), "the ingest")
+    await asyncio.sleep(0.5)
+    silent = PUBLISHER[: PUBLISHER.index("sine=sample_rate=48000") - 4]
+    silent += ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-f", "flv"]
+    url = f"rtmp://127.0.0.1:{port}/ingest/{KEY}"
+    publisher = subprocess.Popen([*silent, url], stderr=subprocess.DEVNULL)
+    host.publishers.append(publisher)
+    before = await host.reaches(3)
+    assert await host.reaches(3, "audio")
+    assert loudest(host, host.folder() / "audio") < -80
+    assert "silence" in host.all_text()
+
+    publisher.kill()
+    publisher.wait()
+    await until(lambda: not (host.base / "publishing/garden").exists(), "the end of it")
+    host.publish(url)
+    left = host.playlist()
+    assert left is not None and left.last >= before.last
+    await until(lambda: (host.playlist() or left).last > left.last + 1, "the next segments")
+    now = host.playlist()
+    assert now is not None and [one for one in compare(left, now) if not one.warning] == []
+    await until(lambda: loudest(host, host.folder() / "audio") > -40, "the sound")
+
+
+def loudest(host: Host, folder: Path) -> float:
+    """How loud the newest segment is, in dB; -91 is silence."""
+    (init,) = sorted(folder.glob("init*.mp4"))[-1:]
+    (newest,) = sorted(folder.glob("s*.m4s"))[-1:]
+    heard = subprocess.run(
+        ["ffmpeg", "-hide_banner", "-nostdin", "-i", "-", "-af", "volumedetect", "-f", "null", "-"],
+        input=init.read_bytes() + newest.read_bytes(),
+        capture_output=True,
+        check=True,
+    )
+    (found,) = re.findall(r"max_volume: (\S+) dB", heard.stderr.decode())
+    return float(found)
+
+
+@pytest.mark.timeout(90)
 async def test_srt_takes_the_right_passphrase_alone_and_tells_it_nowhere(host: Host) -> None:
     (port,) = free_ports()
     right, wrong = "it's a long and odd passphrase", "another passphrase"

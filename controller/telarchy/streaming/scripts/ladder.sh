@@ -182,6 +182,14 @@ mv -f "spool/$stream/current.new" "spool/$stream/current" || give_up "the spool 
 masked() {
     while IFS= read -r rest || [ -n "$rest" ]; do
         line=''
+        case $input,$rest in
+        relay,*) ;;
+        *"Stream map '0:a:0' matches no streams"*)
+            true >"$soundless"
+            rest='nothing but pictures comes in: silence is sent with them'
+            ;;
+        *",To ignore this, add a trailing"*) continue ;;
+        esac
         while :; do
             case $rest in *://*) ;; *) break ;; esac
             line=$line${rest%%://*}://…
@@ -305,6 +313,13 @@ for argument; do
     case $argument in # which begins with a discontinuity where there is nothing to append to
     *+append_list) [ "$start" = 0 ] || argument=${argument%+append_list} ;;
     esac
+    case ${TELARCHY_SILENCE:-},$argument in
+    yes,-fflags) set -- "$@" -analyzeduration 500000 ;; # no sound is waited for
+    yes,0:a:0)
+        set -- "$@" '[silence]' -filter_complex 'anullsrc=sample_rate=48000:channel_layout=stereo[silence]'
+        argument=-shortest # since silence never ends
+        ;;
+    esac
     set -- "$@" "$argument"
 done
 
@@ -312,6 +327,7 @@ child='' ended=''
 trap 'ended=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
 pipe=progress/.$stream.$$
 rm -f progress/."$stream".*
+soundless=progress/.$stream.soundless
 mkfifo "$pipe" || give_up "the spool cannot be written to"
 masked <"$pipe" >&2 &
 masker=$!
@@ -332,6 +348,13 @@ while kill -0 "$child" 2>/dev/null; do # it was only a signal to us
 done
 kill "$watcher" 2>/dev/null
 wait "$masker" 2>/dev/null
+
+# What players are told of the stream has sound in it. Whether there is some shows at each start only.
+if [ -e "$soundless" ] && [ -z "$ended" ] && [ "${TELARCHY_SILENCE:-}" != yes ]; then
+    export TELARCHY_SILENCE=yes
+    exec sh "$0" "$files" "$stream" "$generation" "$input" \
+        "$segment" "$window" "$stale" "$need" "$renditions" "$@"
+fi
 
 source_there || rm -f "$awaited"
 case $input in keyed) ;; *) rm -f "$publishing" ;; esac
