@@ -25,6 +25,9 @@ from telarchy.streaming.scripts import text
 
 SCRIPT, CHECK = "ladder.sh", "source.sh"
 READ_TIMEOUT = 10_000_000  # microseconds that a source may say nothing
+# The ingest says nothing until a keyframe comes, and OBS left to itself sends one after 250 pictures; of a publisher who
+# is silent it knows by itself.
+PUBLISHED_TIMEOUT = 20_000_000
 PATTERN_RATE = 30
 LEAST_NEED_KIB = 1024
 # Number and time of the first segment, and how far back a copy begins: the host's affair.
@@ -274,7 +277,7 @@ def _input(service: str, source: Source, ladder: Ladder) -> list[str]:
     begin = [*prelude(ladder.stream), "-fflags", "+genpts"]
     match source:
         case Published(url):
-            return [*begin, "-rw_timeout", str(READ_TIMEOUT), "-i", url]
+            return [*begin, "-rw_timeout", str(PUBLISHED_TIMEOUT), "-i", url]
         case Srt() | Pulled():
             return [*begin, *inputs.argv(service)]
         case File(path, loop):
