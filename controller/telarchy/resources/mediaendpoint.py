@@ -29,9 +29,9 @@ from telarchy.resources.meta import (
     Status,
     Time,
 )
-from telarchy.resources.quantities import BitRate, Duration, Quantity
+from telarchy.resources.quantities import Duration, Quantity
 from telarchy.resources.rules import Checked, Rule, Shaped
-from telarchy.resources.stream import AUTHORITY, PORT_FIELD, bit_rate_above_zero
+from telarchy.resources.stream import AUTHORITY, PORT_FIELD, RateAboveZero, bit_rate_above_zero
 
 MAX_SOURCES, MAX_STREAMS = 16, 64  # the latter in a status
 HEALTH_OFFSET = 10000
@@ -140,7 +140,7 @@ class Thresholds(Model):
     max_viewers: Int | None = Field(
         default=None, ge=1, le=10_000_000, description="More count as overload. Left out: no limit."
     )
-    max_egress: BitRate | None = Field(
+    max_egress: RateAboveZero | None = Field(
         default=None, description="Bits per second; more count as overload. Left out: no limit."
     )
     clear_after: Duration = Field(

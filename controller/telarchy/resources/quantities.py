@@ -28,6 +28,7 @@ MAX_SECONDS = Decimal(100 * 366 * 86400)  # a hundred years: longer is a slip, a
 
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?$"
 BIT_RATE_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMG]?$"
+BIT_RATE_ABOVE_ZERO_PATTERN = r"^([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)[kMG]?$"
 DURATION_PATTERN = r"^(0|([0-9]+(\.[0-9]+)?(ms|s|m|h|d|w))+)$"
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kMGTPE]|[KMGTPE]i|[eE][0-9]{1,2})?", re.ASCII)
@@ -251,6 +252,15 @@ class BitRate(Measure):
     @classmethod
     def read(cls, value: Any) -> Self:
         return cls(value)
+
+
+class AboveZero:
+    """Annotates a `BitRate` whose text may not say zero, for schemas; a rule says it to people."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": BIT_RATE_ABOVE_ZERO_PATTERN}
 
 
 class Duration(Measure):

@@ -44,6 +44,17 @@ def test_its_rules_compile_and_cost_little_enough(kind: Kind) -> None:
     assert list(celcost.refusals(structural_schema(kind))) == []
 
 
+@every_kind
+def test_its_rules_leave_room_to_spare(kind: Kind) -> None:
+    """The estimate is ours: a rule at half its limit would be refused by a server that reckons twice as much."""
+    priced = [
+        (celcost.Rule(text, around).price * times, place, text)
+        for place, text, around, times in celcost.rules(structural_schema(kind))
+    ]
+    assert max(priced)[0] <= celcost.RULE_LIMIT / 5, max(priced)
+    assert sum(price for price, _, _ in priced) <= celcost.CRD_LIMIT / 20
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -176,6 +187,21 @@ def test_metadata_is_narrowed_by_its_name_alone(kind: Kind) -> None:
     metadata = structural_schema(kind)["properties"]["metadata"]
     assert metadata["type"] == "object"
     assert set(metadata) == {"type", "properties"} and set(metadata["properties"]) <= {"name", "generateName"}
+
+
+@every_kind
+def test_names_are_labels_and_columns_are_told_apart(kind: Kind) -> None:
+    """The API server wants DNS labels (RFC 1035) of all names but `kind` and `listKind`, which are such in lower case."""
+    spec = crd(kind)["spec"]
+    names = spec["names"]
+    labels = [names["plural"], names["singular"], *names["shortNames"], *names["categories"]]
+    for one in [*labels, names["kind"].lower(), names["listKind"].lower()]:
+        assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", one), one
+    assert names["listKind"] == f"{names['kind']}List" != names["kind"]
+    assert "preserveUnknownFields" not in spec, "it was for v1beta1; unknown fields are pruned"
+    (version,) = spec["versions"]
+    titles = [one["name"].lower() for one in version["additionalPrinterColumns"]]
+    assert len(titles) == len(set(titles)) and "name" not in titles
 
 
 @every_kind
