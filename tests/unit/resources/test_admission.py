@@ -191,7 +191,7 @@ def test_metadata_is_narrowed_by_its_name_alone(kind: Kind) -> None:
 
 @every_kind
 def test_names_are_labels_and_columns_are_told_apart(kind: Kind) -> None:
-    """The API server wants DNS labels (RFC 1035) of all names but `kind` and `listKind`, which are such in lower case."""
+    """All are DNS labels (RFC 1035) to the API server; `kind` and `listKind` in lower case."""
     spec = crd(kind)["spec"]
     names = spec["names"]
     labels = [names["plural"], names["singular"], *names["shortNames"], *names["categories"]]
