@@ -18,7 +18,7 @@ from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
 from telarchy.streaming import tokens
 from telarchy.streaming.act import Bench, Links, act
-from telarchy.streaming.actions import StreamingAction
+from telarchy.streaming.actions import Retire, StreamingAction
 from telarchy.streaming.evidence import StreamingSeen
 from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
@@ -84,6 +84,7 @@ class Streaming(Capability):
         return self._remembered.section(
             endpoints=self.observer.seen(),
             marks=dict(self._marks.by_name),
+            bases=self.observer.bases(),
             owner=self._bench.owner,
             former=self._remembered.former,
             interval=self.observer.interval,
@@ -151,6 +152,8 @@ class Streaming(Capability):
         if not isinstance(action, StreamingAction):
             raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
         await act(self._bench, action)
+        if isinstance(action, Retire):
+            await self.observer.survey(action.host)
         await self.observer.look_again(action.endpoint)
 
     async def close(self) -> None:

@@ -15,17 +15,21 @@ from telarchy.streaming.endpoint_status import crash_loops, running_on
 from telarchy.streaming.evidence import Generation
 from telarchy.streaming.findings import maker_of, stream_on
 from telarchy.streaming.health import is_overrun, pace_words
+from telarchy.streaming.leftovers import Leftover, leftovers
 from telarchy.streaming.status import source_of, upscaled
-from telarchy.streaming.steps import out_of_space
+from telarchy.streaming.steps import out_of_space, to_retire
 from telarchy.streaming.terms import Place
+
+LEFT = "left/"
 
 
 @dataclass
 class Told:
-    """Events of this round, and what has been told with them, by subject."""
+    """Events of this round, what has been told with them, by subject, and what stays on hosts for now."""
 
     events: list[Event] = field(default_factory=list)
     told: dict[str, str] = field(default_factory=dict)
+    left: list[Leftover] = field(default_factory=list)
 
 
 def tell(done: Deliberation, now: float) -> Told:
@@ -52,6 +56,13 @@ def tell(done: Deliberation, now: float) -> Told:
         for stream in running_on(done, place):
             _of_pace(news, before, place, stream, now)
     _choices(news, done)
+    if not done.terms.world.complete:
+        news.told |= {subject: one for subject, one in before.items() if subject.startswith(LEFT)}
+        return news
+    news.left = list(leftovers(done.terms, to_retire(done.terms), now))
+    for left in news.left:
+        if _begins(news, before, f"{LEFT}{left.key}", left.words):
+            news.events.append(Event(left.ref, "LeftBehind", left.words, "Warning"))
     return news
 
 

@@ -196,6 +196,19 @@ class Deployed:
 
 
 @dataclass(frozen=True)
+class BaseSeen:
+    """A folder of an endpoint as it lies on a host, whether anything of it is declared or not.
+
+    base:   as it was declared, where `leads`; else where it lies
+    leads:  whether that path leads to it, so that it can be undone by it
+    """
+
+    base: str
+    holding: Holding
+    leads: bool = True
+
+
+@dataclass(frozen=True)
 class StreamingSeen:
     """The section of an Observation that is about streams.
 
@@ -203,6 +216,7 @@ class StreamingSeen:
     past:         by stream: when each generation that still lies somewhere ended
     choices:      by `edge/stream`
     deployed:     by `Deployed.key`
+    bases:        by host that was looked at: all folders of endpoints there
     marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
     orphans:      streams that were last declared with `deletionPolicy: Orphan`
     told:         what was last told in events, by subject
@@ -216,6 +230,7 @@ class StreamingSeen:
     past: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     deployed: Mapping[str, Deployed] = field(default_factory=dict)
+    bases: Mapping[str, tuple[BaseSeen, ...]] = field(default_factory=dict)
     marks: Mapping[str, str | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)

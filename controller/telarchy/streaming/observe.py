@@ -24,14 +24,20 @@ from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
 from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
-from telarchy.streaming.evidence import EndpointSeen
+from telarchy.streaming.evidence import BaseSeen, EndpointSeen
 from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
 from telarchy.streaming.shortruns import ShortRuns
 from telarchy.streaming.snapshots import SnapshotBook
+from telarchy.streaming.survey import read_survey, survey_argv
 from telarchy.streaming.watch import PERIOD_SECONDS, Elsewhere, watch_argv
 
+SURVEY_SECONDS = 300.0  # between two looks at all that lies on a host
+SURVEY_RETRY_SECONDS = 15.0  # where it did not answer
+SURVEYS_AT_ONCE = 16
+SURVEY_PAUSE_SECONDS = 5.0
+SURVEY_TIMEOUT = 15.0
 SOFT_SECONDS = 5.0  # numbers are news at most this often
 TICK_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 6.0  # how long an action waits until what it did is seen
@@ -117,6 +123,8 @@ class Observer:
         self._watching: dict[str, Watching] = {}
         self._wake: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
+        self._bases: dict[str, tuple[BaseSeen, ...]] = {}
+        self._surveyed: dict[str, float] = {}  # by host, on the monotonic clock
         self._soft_told = 0.0
         self._soft_news = False
 
@@ -178,6 +186,7 @@ class Observer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tick())
+                group.create_task(self._keep_surveying())
                 while True:
                     self._changed.clear()
                     for one in self._watching.values():
@@ -205,11 +214,53 @@ class Observer:
         looks += [
             asyncio.create_task(self._poll_once(one)) for one in missing if one.endpoint.spec.is_external
         ]
+        looks += [asyncio.create_task(self.survey(host.name)) for host in self._unsurveyed()]
         if looks:
             await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
         for look in looks:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
+
+    def bases(self) -> dict[str, tuple[BaseSeen, ...]]:
+        """What lay on each declared host at the last look, declared or not."""
+        return dict(self._bases)
+
+    def _unsurveyed(self) -> list[Host]:
+        """Hosts that were not looked at lately."""
+        due = time.monotonic() - SURVEY_SECONDS
+        hosts = self._world.of(Host)
+        for gone in self._bases.keys() - {host.name for host in hosts}:
+            del self._bases[gone]
+        return [host for host in hosts if self._surveyed.get(host.name, due) <= due]
+
+    async def _keep_surveying(self) -> None:
+        while True:
+            waiting = [host.name for host in self._unsurveyed()]
+            for begin in range(0, len(waiting), SURVEYS_AT_ONCE):
+                await asyncio.gather(*map(self.survey, waiting[begin : begin + SURVEYS_AT_ONCE]))
+            await asyncio.sleep(SURVEY_PAUSE_SECONDS)
+
+    async def survey(self, host: str) -> None:
+        """Look at all folders of endpoints on a host. One that does not answer leaves what is known."""
+        self._surveyed[host] = time.monotonic()
+        parents = {
+            str(one.spec.spool.path)
+            for one in self._world.of(MediaEndpoint)
+            if one.spec.spool.path is not None and not one.spec.is_external
+        }
+        try:
+            link = await self._links.link(host)
+            answer = await link.run(survey_argv(sorted(parents)), timeout=SURVEY_TIMEOUT)
+        except (TelarchyError, OSError, TimeoutError):
+            self._surveyed[host] -= SURVEY_SECONDS - SURVEY_RETRY_SECONDS
+            return
+        found = read_survey(answer.stdout) if answer.ok else None
+        if found is None:
+            return
+        known = self._bases.get(host)
+        self._bases[host] = found
+        if known is None or [_lying(one) for one in known] != [_lying(one) for one in found]:
+            self._wake()
 
     async def look_again(self, name: str) -> None:
         """Return when an endpoint has reported after this moment, or after a few seconds without."""
@@ -333,6 +384,11 @@ class Observer:
         face = (faces.firm(told, now, one.steps, 0), faces.soft(told))
         one.said, before, one.said_face = told.reported, one.said_face, face
         return before != face
+
+
+def _lying(one: BaseSeen) -> BaseSeen:
+    """Without its sign of life, which is news to nobody."""
+    return replace(one, holding=replace(one.holding, alive=0.0))
 
 
 def _base(endpoint: MediaEndpoint) -> str:

@@ -26,11 +26,13 @@ from telarchy.streaming.endpoint_status import endpoint_status
 from telarchy.streaming.events import Told, tell
 from telarchy.streaming.health import PLAYABLE
 from telarchy.streaming.ownership import falls_silent
-from telarchy.streaming.status import key_status, stream_status
+from telarchy.streaming.status import condition, key_status, stream_status
 from telarchy.streaming.steps import stream_of_service, to_retire
+from telarchy.streaming.terms import Place
 from telarchy.streaming.wanted import Renderer, render
 
 MOST_HELD = 10
+MOST_LEFT = 5
 CALM = frozenset({"NoSource", "Suspended", "Maintenance"})
 """Reasons of a Ready that is not True and that nothing is to be waited for."""
 
@@ -60,9 +62,10 @@ def think(world: World, seen: Observation, now: float, renderer: Renderer = rend
         statuses[key.ref] = key_status(done, key, now)
     for place in terms.places.values():
         statuses[place.ref] = endpoint_status(done, place, now)
-    for fleet in terms.world.of(Fleet) if done.steps.holds else ():
-        statuses[fleet.ref] = {"held": [_held(hold) for hold in done.steps.holds[:MOST_HELD]]}
     told = tell(done, now)
+    for fleet in terms.world.of(Fleet):
+        if said := _fleet_status(done, told):
+            statuses[fleet.ref] = said
     lingering = dict(_lingering(done))
     plan = Plan(
         steps=tuple(done.steps.found),
@@ -74,6 +77,26 @@ def think(world: World, seen: Observation, now: float, renderer: Renderer = rend
         lingering=lingering,
     )
     return Thought(plan, done, told)
+
+
+def _fleet_status(done: Deliberation, told: Told) -> dict[str, Any]:
+    """What waits for a person, and what stays on hosts for now. {} where nothing is to be said."""
+    said: dict[str, Any] = {}
+    if done.steps.holds:
+        said["held"] = [_held(hold) for hold in done.steps.holds[:MOST_HELD]]
+    if told.left:
+        words = "; ".join(one.words for one in told.left[:MOST_LEFT])
+        if len(told.left) > MOST_LEFT:
+            words += f"; and {len(told.left) - MOST_LEFT} more"
+        said["conditions"] = [condition("LeftBehind", True, "NotDeclared", words)]
+    return said
+
+
+def _may_have(place: Place, stream: Stream) -> bool:
+    """Whether nobody has looked yet if there is anything of a stream on an endpoint, and somebody will."""
+    if place.external or place.suspended or place.seen is not None:
+        return False
+    return place.endpoint.spec.stream_selector.matches(stream.metadata.labels)
 
 
 def _held(hold: Hold) -> dict[str, Any]:
@@ -117,6 +140,11 @@ def _lingering(done: Deliberation) -> Iterator[tuple[Ref, str]]:
         if one.host in terms.hosts and one.endpoint not in terms.places:
             ref = Ref("MediaEndpoint", terms.world.namespace, one.endpoint)
             yield ref, f"{one.base} on {one.host} is still to be removed"
+    for ref, resource in terms.world.departing.items():
+        if isinstance(resource, Stream) and resource.spec.deletion_policy == "Release":
+            unseen = [place.name for place in terms.places.values() if _may_have(place, resource)]
+            if unseen:
+                yield ref, f"{', '.join(sorted(unseen))} may have it, and could not be looked at yet"
     found: dict[str, list[str]] = {}
     for place in terms.places.values():
         if place.seen is None or place.external:

@@ -30,6 +30,7 @@ from telarchy.streaming.evidence import Deployed, EndpointSeen, ServiceSeen
 from telarchy.streaming.findings import Found, maker_of, stream_on
 from telarchy.streaming.health import Limits, StreamState, crawls
 from telarchy.streaming.keys import keys_digest
+from telarchy.streaming.leftovers import rediscovered
 from telarchy.streaming.lifecycle import expired, sequence_of
 from telarchy.streaming.terms import Place, Terms
 from telarchy.streaming.wanted import Wanted
@@ -317,7 +318,7 @@ def _prunes(
 
 def undeclared(terms: Terms) -> Iterator[Deployed]:
     """What was put on hosts for endpoints that are not declared any more, or elsewhere now."""
-    for one in sorted(terms.seen.deployed.values(), key=lambda each: each.key):
+    for one in sorted((*terms.seen.deployed.values(), *rediscovered(terms)), key=lambda each: each.key):
         place = terms.places.get(one.endpoint)
         ref = Ref("MediaEndpoint", terms.world.namespace, one.endpoint)
         if place is None and ref in terms.world.stalled:

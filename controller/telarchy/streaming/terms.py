@@ -102,7 +102,7 @@ class Place:
 @dataclass(frozen=True)
 class Terms:
     """The whole of it, by name. `sources`: of each edge, without loops and what is not declared; `having`: the
-    endpoints of each stream, origins first."""
+    endpoints of each stream, origins first; `away`: hosts that are not reached."""
 
     world: World
     seen: StreamingSeen
@@ -111,6 +111,7 @@ class Terms:
     keys: Mapping[str, StreamKey] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    away: frozenset[str] = frozenset()
     sources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     having: Mapping[str, list[Place]] = field(default_factory=dict)
 
@@ -147,6 +148,7 @@ def terms_of(world: World, seen: Observation, now: float) -> Terms:
         keys={one.name: one for one in world.of(StreamKey)},
         places=places,
         hosts=hosts,
+        away=frozenset(name for name in hosts if (at := seen.hosts.get(name)) is None or not at.reached),
         sources=without_loops(
             {
                 one.name: [s.endpoint_ref for s in one.spec.sources if s.endpoint_ref in declared]

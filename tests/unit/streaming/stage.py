@@ -116,6 +116,7 @@ class Stage:
         self.attempts: dict[str, Attempt] = {}
         self.memory = StreamingSeen(interval=INTERVAL)
         self.complete = True
+        self.departing: dict[Ref, Resource] = {}
         self.thought: Thought | None = None
         self.log: list[str] = []
         self.events: list[tuple[str, str]] = []
@@ -181,7 +182,8 @@ class Stage:
 
     @property
     def world(self) -> World:
-        return replace(World.from_resources(self.declared.values()), complete=self.complete)
+        world = World.from_resources(self.declared.values())
+        return replace(world, complete=self.complete, departing=self.departing)
 
     def observation(self) -> Observation:
         hosts = {

@@ -250,8 +250,6 @@ def test_since_when_a_source_answers_is_kept_while_nothing_changes() -> None:
     assert told == [(True, 0), (True, 0), (False, 2), (False, 2), None, (True, 5)]
 
 
-
-
 def test_an_absent_folder_and_why_it_cannot_be_looked_at() -> None:
     seen = one(Reports("o"), f"at\t{HOST * 1000:.0f}\t0\tit is a symlink")
     assert (seen.present, seen.trouble, seen.streams) == (False, "it is a symlink", {})

@@ -15,6 +15,7 @@ import pytest
 
 from telarchy.resources.meta import Ref
 from telarchy.runtime.standalone import Running, RunOptions, controller
+from telarchy.store import Store
 
 pytestmark = pytest.mark.skipif(
     shutil.which("ffmpeg") is None or shutil.which("nginx") is None, reason="needs ffmpeg and nginx"
@@ -166,3 +167,39 @@ async def test_of_two_controllers_with_one_endpoint_one_acts_and_the_other_says_
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_what_was_deleted_while_the_memory_was_lost_is_undone_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster whose operator has an empty state folder: it is still the same owner, by its Lease."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    fleet, port = tmp_path / "fleet", free_port()
+    fleet.mkdir()
+    (fleet / "host.yaml").write_text(HOST)
+    (fleet / "stream.yaml").write_text(STREAM)
+    text = origin(tmp_path / "spool", port).partition("  spool:")[0]
+    (fleet / "origin.yaml").write_text(text)
+    base = home / ".local/state/telarchy/streaming/default.origin"
+    for life in ("first", "second"):
+        with Store.open(tmp_path / life) as store:
+            store.memory.put("controller/id", "0123456789abcdef")
+        async with controller(RunOptions(state=tmp_path / life, source=str(fleet))) as running:
+            tasks = [
+                asyncio.create_task(running.engine.follow_source()),
+                asyncio.create_task(running.engine.reconciler.run()),
+            ]
+            try:
+                if life == "first":
+                    await until(lambda: (base / "services/http/applied").exists(), tasks)
+                else:
+                    await until(lambda: not base.exists(), tasks)
+                    await until(lambda: running.engine.reconciler.plan.settled, tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        (fleet / "origin.yaml").unlink(missing_ok=True)
+        (fleet / "stream.yaml").unlink(missing_ok=True)

@@ -1,0 +1,216 @@
+"""What lies on hosts and is not declared there: undone where it is ours, shown where it is not, and never guessed."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telarchy.core.owner import Claim, Holding, Owner
+from telarchy.core.plan import Decision
+from telarchy.links import services
+from telarchy.links.local import LocalLink
+from telarchy.resources.fleet import Fleet
+from telarchy.resources.meta import Ref
+from telarchy.streaming import layout
+from telarchy.streaming.actions import Retire
+from telarchy.streaming.evidence import BaseSeen, Deployed
+from telarchy.streaming.survey import read_survey, survey_argv
+from tests.unit.streaming.stage import Stage, edge, origin, ssh_host, stream
+from tests.world import NOW
+
+ME = Owner("aaaa", "home-1")
+FLEET = Fleet.model_validate({"kind": "Fleet", "metadata": {"name": "home"}, "spec": {}})
+BLACK, VPS = ssh_host("black"), ssh_host("vps")
+
+
+def held(resource: str = "old", **told: Any) -> Holding:
+    usual = {"id": "aaaa", "since": NOW - 9e5, "namespace": "default", "policy": "Release"}
+    return Holding(**({"resource": resource} | usual | told))
+
+
+def lying(resource: str = "old", **told: Any) -> BaseSeen:
+    return BaseSeen(layout.base(resource), held(resource, **told))
+
+
+def stage(*lies: BaseSeen, on: str = "black", more: Any = ()) -> Stage:
+    made = Stage(FLEET, BLACK, VPS, *more)
+    made.memory = replace(made.memory, owner=ME, bases={on: lies})
+    return made
+
+
+def left(stage: Stage) -> str:
+    conditions = stage.plan.statuses.get(Ref("Fleet", "default", "home"), {}).get("conditions", [])
+    return str(next((one["message"] for one in conditions if one["type"] == "LeftBehind"), ""))
+
+
+def retired(stage: Stage) -> list[tuple[str, str, str]]:
+    return [
+        (one.action.endpoint, one.action.host, one.action.base)
+        for one in stage.plan.steps
+        if isinstance(one.action, Retire) and one.decision is Decision.START
+    ]
+
+
+def test_what_is_ours_and_no_longer_declared_is_undone_though_nobody_remembers_it() -> None:
+    made = stage(lying())
+    made.settle()
+    assert retired(made)[0] == ("old", "black", layout.base("old"))
+    assert made.plan.lingering and not made.plan.settled and not left(made)
+    made.memory = replace(made.memory, bases={"black": ()})
+    made.settle()
+    assert not made.plan.steps and made.plan.settled
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"policy": "Orphan"},
+        {"namespace": "garden"},
+        {"namespace": ""},
+        {"resource": ""},
+        {"id": "bbbb"},
+        {"id": ""},
+        {"id": "aaaa", "term": 3},  # of a later tenure
+    ],
+)
+def test_what_is_not_ours_to_remove_stays(told: dict[str, Any]) -> None:
+    made = stage(lying(**told))
+    made.settle()
+    assert not retired(made) and not made.plan.lingering
+    if told.get("id", "aaaa") != "aaaa":
+        assert "left as it is" in left(made) and layout.base("old") in left(made)
+
+
+def test_a_folder_that_was_moved_is_not_undone_by_its_old_path() -> None:
+    made = stage(BaseSeen("/mnt/elsewhere", held(), leads=False))
+    made.settle()
+    assert not retired(made)
+
+
+def test_what_somebody_looks_after_is_nobody_elses_concern() -> None:
+    made = stage(lying(id="bbbb", alive=NOW - 10))
+    made.settle()
+    assert left(made) == "" and made.plan.settled
+    made.now += 600
+    made.round()
+    assert "of controller" in left(made) and "silent since" in left(made)
+    assert made.events == [("host/black", "LeftBehind")]
+    made.round()
+    assert len(made.events) == 1
+
+
+def test_what_moved_to_another_host_leaves_the_old_one_once_it_is_known_to_be_another() -> None:
+    old = lying("origin", since=NOW - 9e5)
+    made = stage(old, on="vps", more=(origin(), stream(ingest={"test": {}})))
+    made.off.add("black")
+    made.run(3)
+    assert not retired(made), "black may be vps by another name"
+    made.off.clear()
+    made.settle()
+    assert ("origin", "vps", old.base) in [(a, b, c) for a, b, c in retired(made)] or "remove all" in str(
+        made.log
+    )
+    assert made.there["origin@black"].services, "and goes on where it is declared"
+
+
+def test_two_hosts_that_are_one_machine_do_not_undo_what_is_declared_there() -> None:
+    made = stage(on="vps", more=(origin(), stream(ingest={"test": {}})))
+    made.settle()
+    made.run(3)
+    since = made.holdings["origin@black"].since
+    made.memory = replace(made.memory, bases={"vps": (lying("origin", since=since),)})
+    made.run(5)
+    assert not retired(made) and "stop and remove" not in str(made.log)
+
+
+def test_what_is_on_a_host_that_is_away_or_not_declared_is_said() -> None:
+    made = stage(more=(origin(), edge(), stream(ingest={"test": {}})))
+    made.settle()
+    assert left(made) == ""
+    made.delete(origin(), edge())
+    made.off.add("black")
+    made.delete(VPS)
+    made.run(2)
+    said = left(made)
+    assert "on black, which is not reached: removed when it returns" in said
+    assert "on vps, which is not declared any more: declare vps again" in said
+    assert ("mediaendpoint/origin", "LeftBehind") in made.events and (
+        "mediaendpoint/edge",
+        "LeftBehind",
+    ) in made.events
+    assert Ref("MediaEndpoint", "default", "origin") in made.plan.lingering
+    told = len(made.events)
+    made.run(5)
+    assert len(made.events) == told, "once"
+    made.off.clear()
+    made.declare(VPS)
+    made.run(5)
+    assert left(made) == "" and not made.plan.lingering and not made.there
+
+
+def test_a_stream_departs_only_when_every_endpoint_that_may_have_it_was_looked_at() -> None:
+    one = stream(ingest={"test": {}})
+    made = Stage(BLACK, origin())
+    made.off.add("black")
+    made.departing = {one.ref: one}
+    made.round()
+    assert made.plan.lingering == {one.ref: "origin may have it, and could not be looked at yet"}
+    made.off.clear()
+    made.settle()
+    assert not made.plan.lingering
+
+
+# --- the script --------------------------------------------------------------------------------------------------
+
+
+async def test_a_survey_finds_what_lies_there_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, spool = tmp_path / "home", tmp_path / "it's a spool"
+    home.mkdir(), spool.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    link = LocalLink("black")
+    usual, given = layout.base("origin"), layout.base("edge", spool=str(spool))
+    await services.put_file(link, usual, "keys.json", b"", by=Claim(ME, "default", "origin", "Orphan"))
+    await services.put_file(link, given, "keys.json", b"", by=Claim(Owner("bbbb", "x y"), "garden", "edge"))
+    (spool / "films").mkdir()
+    (spool / "telarchy-films").mkdir()  # no marker
+    (spool / "telarchy-link").symlink_to(home / ".local/state/telarchy/streaming/default.origin")
+    old = home / ".local/state/telarchy/streaming/default.old"
+    old.mkdir()
+    (old / services.MARKER).write_text("Made by Telarchy\n")
+    moved = spool / "telarchy-default.moved"
+    moved.mkdir()
+    (moved / services.MARKER).write_text(f"owner aaaa 0 7 me\nmade-for default moved Release\nbase {spool}\n")
+    for one in tmp_path.rglob(services.MARKER):
+        os.utime(one, (1e9, 1e9))
+    answer = await link.run(survey_argv([str(spool), str(tmp_path / "nowhere")]))
+    found = read_survey(answer.stdout)
+    assert found is not None and answer.stderr == b""
+    by_name = {one.base: one for one in found}
+    assert set(by_name) == {usual, given, str(old), str(moved)}
+    mine = by_name[usual]
+    assert mine.leads and abs(mine.holding.since - time.time()) < 100
+    assert replace(mine.holding, since=0) == Holding(
+        "aaaa", "home-1", 0, 0, 1e9, "default", "origin", "Orphan"
+    )
+    assert (by_name[given].holding.name, by_name[given].holding.namespace) == ("x y", "garden")
+    assert by_name[given].leads and not by_name[str(moved)].leads and not by_name[str(old)].leads
+    assert by_name[str(old)].holding.id == ""
+    assert all(one.stat().st_mtime == 1e9 for one in tmp_path.rglob(services.MARKER))
+
+
+def test_half_an_answer_is_none() -> None:
+    line = "base\t/a\taaaa\t0\t1\t2\tdefault\ta\tRelease\tme"
+    assert read_survey(f"{line}\nend\n".encode()) == (
+        BaseSeen("/a", Holding("aaaa", "me", 0, 1, 2, "default", "a", "Release")),
+    )
+    for text in ("", line, f"{line}\n", f"{line}\nend", "end"):
+        assert read_survey(text.encode()) is None
+    assert read_survey(b"base\tx\nwhat\nend\n") == ()
+    assert Deployed("a", "h", "/a").policy == "Release"
