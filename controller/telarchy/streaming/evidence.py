@@ -57,6 +57,7 @@ class StreamSeen:
     awaited:      since when something comes in and no new segment is made of it, over all starts of the encoder; None
                   while segments come, and where nobody can say
     speed:        of the encoder, 1.0 is real time; None while not known
+    last_speed:   the last one that was known, over all starts in this generation
     lagging, slow_since: whether it is not quite in time, and since when it is far from it (`pace`)
     viewers:      distinct ones that fetched a media playlist within three target durations
     egress:       bits per second
@@ -74,6 +75,7 @@ class StreamSeen:
     incoming: InputSeen | None = None
     awaited: float | None = None
     speed: float | None = None
+    last_speed: float | None = None
     lagging: bool = False
     slow_since: float | None = None
     viewers: int = 0
@@ -124,6 +126,7 @@ class EndpointSeen:
     keys_digest: SHA-256 (16 hex digits) of keys.json as it lies there
     holding:   whose it is, as it says there; None where nothing lies there, or nobody could tell
     reach:     of an edge, by source: whether it answers there; none of those of which nobody can tell
+    blind:     programs one of which is needed to look at its playlists, where its host has none; "" else
     trouble:   why it cannot be looked at, for a person
     """
 
@@ -140,6 +143,7 @@ class EndpointSeen:
     total: int | None = None
     writable: bool | None = None
     holding: Holding | None = None
+    blind: str = ""
     trouble: str = ""
 
 

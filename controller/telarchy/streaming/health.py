@@ -177,14 +177,17 @@ def pace_words(seen: StreamSeen, maker: ServiceSeen | None) -> str:
         return ""
     copies = maker is not None and maker.name.startswith(layout.RELAY)
     does = "it copies" if copies else "it encodes"
-    if seen.speed is None:
+    speed = (
+        seen.last_speed if seen.speed is None else seen.speed
+    )  # of the start before, while it begins again
+    if speed is None:
         said = f"{does} slower than real time"
-    elif seen.speed >= LAG_BELOW:
+    elif speed >= LAG_BELOW:
         return f"{does} in real time again, but was slower a moment ago"
-    elif seen.speed < LEAST_SPEED:
+    elif speed < LEAST_SPEED:
         said = f"{does} at less than {LEAST_SPEED:g}× of real time"
     else:
-        said = f"{does} at {int(seen.speed * 10) / 10:.1f}× of real time"
+        said = f"{does} at {int(speed * 10) / 10:.1f}× of real time"
     return f"{said}: {'see to the line from its source' if copies else REMEDY}"
 
 

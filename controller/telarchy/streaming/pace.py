@@ -37,12 +37,16 @@ class Shortfall:
 
 @dataclass
 class Pace:
-    """Of one encoder, over its starts. `lag`: it is not quite in time; `slow`: it cannot do what is asked of it."""
+    """Of one encoder, over its starts. `lag`: it is not quite in time; `slow`: it cannot do what is asked of it;
+    `last`: the speed that was measured last."""
 
     lag: Shortfall = field(default_factory=lambda: Shortfall(LAG_BELOW, LAG_OVER))
     slow: Shortfall = field(default_factory=lambda: Shortfall(SLOW_BELOW, SLOW_OVER))
 
+    last: float | None = None
+
     def add(self, at: float, speed: float | None) -> None:
-        """`speed`: times real time."""
+        """`speed`: times real time; None where it is not known."""
+        self.last = self.last if speed is None else speed
         self.lag.add(at, speed)
         self.slow.add(at, speed)

@@ -186,6 +186,8 @@ class Reports:
                     self._input(streams, rest, at)
                 case ["traffic", *rest] if len(rest) == 6:
                     self._traffic(streams, rest, at)
+                case ["blind", tools]:
+                    seen = replace(seen, blind="".join(one for one in tools[:100] if one.isprintable()))
                 case ["reach", source, answer] if len(reach) < MOST_SOURCES:
                     reach[source] = self._reached(source, answer == "1", at)
                 case _:
@@ -286,7 +288,8 @@ class Reports:
             pace = Pace()
             self._paces[told.stream] = (told.generation, pace)
         pace.add(at, told.speed)
-        return replace(told, lagging=pace.lag.since is not None, slow_since=pace.slow.since)
+        late = pace.lag.since is not None
+        return replace(told, last_speed=pace.last, lagging=late, slow_since=pace.slow.since)
 
     def _input(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
         name, codec, width, height, frame_rate, count = fields

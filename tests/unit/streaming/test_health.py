@@ -81,6 +81,11 @@ def test_an_encoder_that_is_too_slow_is_named_in_every_state(speed: float | None
         assert finding.state is state and said in finding.why
 
 
+def test_while_an_encoder_begins_again_it_is_as_fast_as_it_was() -> None:
+    slow = replace(SEEN, lagging=True, speed=None, last_speed=0.42, awaited=NOW - 60)
+    assert "at 0.4× of real time" in found(slow).why
+
+
 def test_a_copy_is_not_told_to_encode_less() -> None:
     relay = replace(MAKER, name="relay-garden")
     plays = replace(SEEN, lagging=True, speed=0.5, playlists={"720p": playlist(NOW - 1)})
