@@ -31,6 +31,7 @@ def test_a_host_that_is_ready_and_what_can_be_in_the_way(lab: Lab, fleet: MakeFl
     code, found = examined(story, "studio")
     assert code == 0, found
     needed = ("nginx", "ngx_rtmp_module", "ngx_http_js_module", "ffmpeg", "libx264", "aac", "rsync", "clock")
+    needed += ("bash or curl",)
     assert {name: found[name]["state"] for name in needed} == dict.fromkeys(needed, "ok")
     assert found["varnishd"]["state"] == "not needed"
     assert found["services"]["state"] == "warning"

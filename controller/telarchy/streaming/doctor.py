@@ -16,12 +16,14 @@ from telarchy.streaming import layout
 CLOCK_SECONDS = 2.0  # apart: worth a word
 CLOCK_WRONG_SECONDS = 30.0  # apart: expiry of keys and URLs, and the numbers of segments, are off
 OPTIONAL = ("rsync", "mpv", "transmission-daemon", "curl")  # named even where nothing needs them
+ASKS = "bash or curl"  # either asks an endpoint's server what viewers get
 
 _PACKAGES = {
     "ngx_rtmp_module": "libnginx-mod-rtmp",
     "ngx_http_js_module": "libnginx-mod-http-js",
     "ffprobe": "ffmpeg",
     "varnishd": "varnish",
+    ASKS: "curl",
 }
 
 
@@ -91,6 +93,7 @@ def needs_of(host: Host, resources: Iterable[Resource]) -> Needs:
         own = [each for each in streams if spec.stream_selector.matches(each.metadata.labels)]
         local = host.spec.connection.local is not None
         built_in = spec.server == "BuiltIn" or (spec.server is None and local)
+        need(things, ASKS, one.ref)
         folders.setdefault(layout.base(one.name, one.namespace, spec.spool.path), []).append(one)
         if not built_in:
             for name in ("nginx", "ngx_http_js_module"):
@@ -177,6 +180,7 @@ def examine(facts: Facts, needs: Needs, now: float) -> list[Check]:
     for name in ("ngx_rtmp_module", "ngx_http_js_module"):
         checks.append(_ability(name, facts.modules, "there", needs))
     checks += [_tool(name, facts, needs) for name in ("varnishd", *OPTIONAL)]
+    checks.append(_asks(facts, needs))
     checks += _manager(facts, needs)
     checks += [_port(port, facts, needs) for port in needs.ports]
     for number, path in enumerate(needs.folders):
@@ -197,6 +201,14 @@ def _tool(name: str, facts: Facts, needs: Needs) -> Check:
     if name in facts.tools:
         return Check(name, Verdict.OK, facts.tools[name] or "there", by)
     return Check(name, Verdict.MISSING if by else Verdict.UNUSED, "not installed", by)
+
+
+def _asks(facts: Facts, needs: Needs) -> Check:
+    by = needs.things.get(ASKS, ())
+    there = [one for one in ("bash", "curl") if one in facts.tools]
+    if there:
+        return Check(ASKS, Verdict.OK, " and ".join(there), by)
+    return Check(ASKS, Verdict.MISSING if by else Verdict.UNUSED, "neither is installed", by)
 
 
 def _ability(name: str, found: frozenset[str], says: str, needs: Needs) -> Check:

@@ -17,6 +17,7 @@ def firm(seen: EndpointSeen, now: float, steps: tuple[float, ...], reserve: int)
     return (
         seen.present,
         seen.trouble,
+        seen.blind,
         seen.writable,
         seen.keys_digest,
         None if seen.holding is None else replace(seen.holding, alive=0.0),

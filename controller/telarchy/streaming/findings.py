@@ -99,6 +99,12 @@ def finding(place: Place, stream: Stream, generation: str, now: float, begun: fl
         seen = replace(seen, publisher=None)  # whoever publishes does so to an origin
     if place.origin and maker is None:
         return Finding(StreamState.STARTING, "its encoder is not there yet")
+    if place.seen is not None and place.seen.blind:
+        # no playlist was seen, and none was looked for
+        return Finding(
+            StreamState.UNKNOWN,
+            f"{place.host_name} has no {place.seen.blind} to look at what viewers get: install one there",
+        )
     found = judge(
         seen,
         maker,

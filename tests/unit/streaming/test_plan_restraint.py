@@ -104,3 +104,21 @@ def test_no_two_endpoints_share_a_folder() -> None:
 def test_what_hosts_ask_each_other_is_no_traffic() -> None:
     assert {figures.rate(bits) for bits in (0, 8_900, 9_100, 40_000)} == {0}
     assert figures.rate(2_400_000) == figures.rate(2_600_000) == 2_500_000
+
+
+def test_a_host_without_a_tool_to_look_with_is_unknown_and_nothing_is_begun_anew() -> None:
+    home = Stage(BLACK, origin(), stream(), key())
+    home.settle()
+    home.publish()
+    home.run(10)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Healthy"
+    home.frozen.add(("origin", "garden"))
+    there = home.there["origin@black"]
+    blind = {name: replace(one, playlists={}) for name, one in there.streams.items()}
+    home.there["origin@black"] = replace(there, blind="bash or curl", streams=blind)
+    home.run(120)
+    status = home.status("MediaEndpoint", "origin")
+    assert status["state"] == "Unknown"
+    told = str(status) + str(home.status("Stream", "garden"))
+    assert "black has no bash or curl to look at what viewers get" in told
+    assert not any("nothing comes of it" in line for line in home.log)

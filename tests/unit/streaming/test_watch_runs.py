@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from telarchy.core.service import Service
+from telarchy.core.service import Service, ServiceState
 from telarchy.links import services
 from telarchy.streaming import layout, serving
 from telarchy.streaming.evidence import EndpointSeen
@@ -189,6 +189,34 @@ def answer(server: socket.socket) -> None:
             with server.accept()[0] as asker:
                 asker.recv(4096)
                 asker.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n")
+
+
+async def test_without_a_tool_to_ask_with_nothing_is_known_of_playlists(
+    host: Host, web: int, tmp_path: Path
+) -> None:
+    """A host with neither bash nor curl: its PATH lacks them, and nothing else."""
+    few = tmp_path / "few"
+    few.mkdir()
+    for folder in map(Path, ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")):
+        for one in folder.glob("*") if folder.is_dir() else ():
+            if one.name not in ("bash", "rbash", "curl") and not (few / one.name).exists():
+                (few / one.name).symlink_to(one)
+    argv = list(watch_argv(str(host.base), web_port=layout.health_port(web), once=True))
+
+    async def look(path: str) -> EndpointSeen:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdout=subprocess.PIPE, env={"PATH": path, "HOME": str(tmp_path)}
+        )
+        out, _ = await process.communicate()
+        (seen,) = Reports("origin").feed(out, time.time())
+        return seen
+
+    seen = await look(str(few))
+    assert seen.blind == "bash or curl" and not seen.trouble
+    assert seen.streams["garden"].playlists == {}
+    assert seen.services["http"].state is ServiceState.RUNNING, "the rest is known"
+    seen = await look(os.environ["PATH"])
+    assert not seen.blind and set(seen.streams["garden"].playlists) == set(FOLDERS)
 
 
 async def test_what_happens_is_told_at_once_and_ages_stay_small(host: Host, web: int) -> None:

@@ -33,7 +33,7 @@ has nginx && printf 'tool nginx %s\n' "$(version nginx -v)"
 for tool in varnishd vinyld; do
 	has "$tool" && printf 'tool varnishd %s\n' "$(version "$tool" -V)" && break
 done
-for tool in rsync mpv curl wget transmission-daemon; do
+for tool in bash rsync mpv curl wget transmission-daemon; do
 	has "$tool" && printf 'tool %s %s\n' "$tool" "$(version "$tool" --version)"
 done
 

@@ -23,6 +23,7 @@
 #   progress STREAM CHANGED OUT_TIME_US SPEED    input STREAM CODEC WIDTH HEIGHT RATE BYTES
 #   traffic STREAM VIEWERS BYTES HITS MISSES FAILURES
 #   reach NAME 1|0                               whether that endpoint gave any answer, here, within two seconds
+#   blind TOOLS                                  instead of playlists: one of these is needed to ask WEB, and none is there
 #   playlist STREAM GENERATION RENDITION STATUS CHANGED LENGTH, and on the next line that many bytes
 # shellcheck shell=sh
 base=$1 period=$2 once=$3 web=$4 stat_port=$5 window=$6
@@ -35,6 +36,8 @@ TAB='	'
 fine=0.5
 sleep 0.01 2>/dev/null || fine=1
 bash=$(command -v bash)
+blind='' # what would be needed to ask WEB and STAT
+[ -n "$bash" ] || command -v curl >/dev/null || blind='bash or curl'
 
 if stat -c %Y / >/dev/null 2>&1; then
     looks() { stat -c '%n %s %y' "$@" 2>/dev/null; }
@@ -379,6 +382,10 @@ report() {
     input_lines
     traffic_lines
     [ -z "$REACHED" ] || printf '%s\n' "$REACHED"
+    if [ -n "$web" ] && [ -n "$blind" ]; then
+        printf 'blind\t%s\n' "$blind"
+        return 0
+    fi
     playlist_lines
 }
 
