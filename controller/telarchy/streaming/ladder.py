@@ -25,8 +25,8 @@ from telarchy.streaming.scripts import text
 
 SCRIPT, CHECK = "ladder.sh", "source.sh"
 READ_TIMEOUT = 10_000_000  # microseconds that a source may say nothing
-# The ingest says nothing until a keyframe comes, and OBS left to itself sends one after 250 pictures; of a publisher who
-# is silent it knows by itself.
+# The ingest says nothing until a keyframe comes, and OBS left to itself sends one after 250 pictures; that a publisher
+# is silent it finds by itself.
 PUBLISHED_TIMEOUT = 20_000_000
 PATTERN_RATE = 30
 LEAST_NEED_KIB = 1024
@@ -277,7 +277,8 @@ def _input(service: str, source: Source, ladder: Ladder) -> list[str]:
     begin = [*prelude(ladder.stream), "-fflags", "+genpts"]
     match source:
         case Published(url):
-            return [*begin, "-rw_timeout", str(PUBLISHED_TIMEOUT), "-i", url]
+            # A live one: when a publisher's clock jumps, the gap is closed and not filled with an hour of one picture.
+            return [*begin, "-rw_timeout", str(PUBLISHED_TIMEOUT), "-f", "live_flv", "-i", url]
         case Srt() | Pulled():
             return [*begin, *inputs.argv(service)]
         case File(path, loop):

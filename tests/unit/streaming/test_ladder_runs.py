@@ -476,6 +476,22 @@ async def test_what_comes_without_sound_is_played_with_silence_until_there_is_on
     await until(lambda: loudest(host, host.folder() / "audio") > -40, "the sound")
 
 
+@pytest.mark.timeout(90)
+async def test_a_publisher_whose_clock_jumps_is_played_on_at_its_pace(host: Host) -> None:
+    port = await ingesting(host)
+    await until(lambda: (host.base / "services/rtmp/pid").exists(), "the ingest")
+    await asyncio.sleep(0.5)
+    jump = "setpts='PTS+if(gte(T,6),3600,0)/TB'"
+    jumping = ["-vf", jump, "-vsync", "passthrough", "-af", f"a{jump}", "-f", "flv"]
+    url = f"rtmp://127.0.0.1:{port}/ingest/{KEY}"
+    host.publishers.append(subprocess.Popen([*PUBLISHER, *jumping, url], stderr=subprocess.DEVNULL))
+    await host.reaches(3)
+    began = time.monotonic()
+    after = await host.reaches(14)
+    assert time.monotonic() - began > 8  # an hour of one picture would take it two seconds
+    assert {one.duration for one in after.segments} == {1.0}
+
+
 def loudest(host: Host, folder: Path) -> float:
     """How loud the newest segment is, in dB; -91 is silence."""
     (init,) = sorted(folder.glob("init*.mp4"))[-1:]
