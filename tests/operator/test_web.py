@@ -44,6 +44,10 @@ async def test_every_replica_tells_of_streams_and_figures_have_what_players_told
             await until(known, 20)
             assert (await told(port, "/api/v1/streams/nursery/playback"))[0] == 403
             assert (await told(port, "/api/v1/streams/garden/playback?namespace=elsewhere"))[0] == 404
+            assert (await told(port, "/metrics"))[0] == 404, (
+                "it is served where the probe is, and not to viewers"
+            )
+            assert await told(port, "/healthz") == (200, {})
         report = {"session": "0123456789abcdef", "startup": 2.5}
         async with client.post(
             f"http://127.0.0.1:{ports[0]}/api/v1/streams/garden/reports", json=report

@@ -47,7 +47,7 @@ class Web:
 
     fleets:   the doors, asked anew each time
     trusted:  reverse proxies in front of `listen`, as addresses or networks
-    figures:  of the fleets, for Prometheus
+    figures:  of the fleets, for Prometheus; None where they are served elsewhere, and viewers need not see them
     health:   what /healthz says
     tell:     hears why an endpoint cannot be served
     """
@@ -59,14 +59,14 @@ class Web:
         listen: str = "",
         trusted: tuple[str, ...] = (),
         state: Path | None = None,
-        figures: Callable[[], Iterable[FleetFigures]] = list,
+        figures: Callable[[], Iterable[FleetFigures]] | None = list,
         health: Callable[[], Mapping[str, Any]] = dict,
         tell: Tell = lambda ref, why: None,
     ) -> None:
         views = Views(fleets)
         proxies = networks(trusted)
         self._plane = MediaPlane(views, trusted=proxies)
-        self._figures = figures
+        self._figures = figures or list
         address = parse_listen(listen) if listen else None
         self.server: PublicServer | None = None
         if address is not None:
@@ -74,7 +74,7 @@ class Web:
                 views,
                 address,
                 health=health,
-                metrics=self._metrics,
+                metrics=None if figures is None else self._metrics,
                 plane=self._plane,
                 page_files=PageFiles(asset_folders(state)),
                 trusted=proxies,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from telarchy.core.plan import Event
 from telarchy.errors import TelarchyError
 from telarchy.links.secrets import FileSecrets, Secret
 from telarchy.resources.meta import Ref, Resource
@@ -42,13 +43,21 @@ def watched_door(namespace: str, objects: Objects) -> FleetDoor:
 @asynccontextmanager
 async def web_server(health: HealthServer, options: OperatorOptions) -> AsyncIterator[None]:
     """Pages, playback and reports of all fleets, while inside. Raises ConfigError."""
+
+    def tell(ref: Ref, why: str) -> None:
+        fleet = health.operator.fleets.get(ref.namespace)
+        if fleet is not None:
+            fleet.events.post(Event(ref, "CannotServe", f"{why}; it is tried again", "Warning"))
+
     web = Web(
         lambda: [one.door() for one in health.operator.fleets.values()],
         listen=options.listen,
         trusted=options.trusted,
         state=options.fleets.state,
-        figures=health.figures,
-        health=health.report,
+        # who probes and scrapes does so at its own port; this one may be open to everybody
+        figures=None if options.liveness else health.figures,
+        health=dict if options.liveness else health.report,
+        tell=tell,
     )
     if web.server is not None:
         health.players = web.server.book
