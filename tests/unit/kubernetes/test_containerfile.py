@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from itertools import pairwise
 
+from telarchy.web.pagefiles import asset_folders
 from tests.unit.kubernetes.helm import ROOT
 
 TEXT = (ROOT / "Containerfile").read_text()
@@ -29,7 +31,8 @@ def test_only_known_instructions() -> None:
 def test_bases_are_named_and_slim() -> None:
     for stage in STAGES:
         image = stage[0][1].split()[0]
-        assert re.fullmatch(r"python:\$\{PYTHON\}-slim-\w+", image)
+        assert re.fullmatch(r"python:\$\{PYTHON\}-slim-\w+|node:\$\{NODE\}-\w+-slim", image)
+    assert STAGES[-1][0][1].startswith("python:"), "what runs needs no node"
 
 
 def test_the_python_is_one_that_the_project_takes() -> None:
@@ -49,6 +52,18 @@ def test_packages_are_pinned_and_come_from_nowhere_in_particular() -> None:
         "operator" in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     )
     assert "://" not in TEXT
+
+
+def test_the_page_finds_its_player_where_the_image_puts_it() -> None:
+    """hls.js comes by name and version, as the bytes that are known, and lies where `PageFiles` looks."""
+    fetched = (ROOT / "tools/assets.sh").read_text()
+    assert re.search(r"^fetch hls\.js \d+\.\d+\.\d+ \S+ hls\.min\.js \"\$HLS_SUM\"", fetched, re.M)
+    (page,) = (stage for stage in STAGES if stage[0][1].endswith(" AS page"))
+    assert ("RUN", "VENV=/page sh tools/assets.sh all") in page, "`all`: it fails where the player cannot be had"
+    (put,) = (rest.split() for word, rest in STAGES[-1] if word == "COPY" and "--from=page" in rest)
+    (venv,) = (rest.split()[-1] for word, rest in STAGES[-1] if word == "COPY" and "--from=build" in rest)
+    below = asset_folders()[-1].relative_to(sys.prefix)
+    assert put[1:] == [f"/page/{below}", f"{venv}/{below}"]
 
 
 def test_debian_packages_leave_no_lists_behind() -> None:
