@@ -32,6 +32,8 @@ class Service:
     check:          argv that tests the files before they are taken (run in the base, `{files}` in an argument stands
                     for the folder that holds the new ones); a failure changes nothing
     reload:         signal (HUP) that makes the process read its files again; "" when only a restart does
+    reload_error:   what it writes when it goes on with the files it had (nginx: a port that is taken). With it, a
+                    reload counts once the process has new children
     stop:           signal that ends it cleanly
     stop_seconds:   after this it is killed
     wait_for:       path below the base that must exist before the process is started (a publisher's flag); ""
@@ -47,6 +49,7 @@ class Service:
     live_files: frozenset[str] = frozenset()
     check: tuple[str, ...] = ()
     reload: str = ""
+    reload_error: str = ""
     stop: str = "TERM"
     stop_seconds: int = 6
     wait_for: str = ""

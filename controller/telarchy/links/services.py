@@ -39,7 +39,14 @@ PUT_TIMEOUT = 90.0
 STOP_TIMEOUT = 120.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,99}", re.ASCII)
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", re.ASCII)
-_REASONS = {3: "NotOurs", 4: "CheckFailed", 5: "RestartNeeded", 6: "ForeignOwner", 7: "Fenced"}
+_REASONS = {
+    3: "NotOurs",
+    4: "CheckFailed",
+    5: "RestartNeeded",
+    6: "ForeignOwner",
+    7: "Fenced",
+    8: "NotReloaded",
+}
 _VERDICT = re.compile(r"(test failed|compilation failed|failed, exited with \d+)$")  # says that, but not what
 _SERIOUS = re.compile(r"\[(emerg|alert|crit|error)\]|\berror\b", re.IGNORECASE)
 _SECRET_LENGTH = 8  # shorter lines of a secret file (a brace) say nothing
@@ -60,7 +67,8 @@ async def put(
     decides by the digests that are in force there; `how="reload"` only promises that nothing is restarted. Raises
     ActionFailed: CheckFailed (the files do not pass `service.check`; nothing changed), RestartNeeded (nothing
     changed), NotOurs (the base holds other things), ForeignOwner (it is another controller's), Fenced (it is held by
-    a later tenure of the same), SecretMissing, CannotPut. All that changes a base takes `by`: as whom; None is nobody.
+    a later tenure of the same), NotReloaded (the process goes on with the files it had), SecretMissing, CannotPut. All
+    that changes a base takes `by`: as whom; None is nobody.
     """
     if missing := sorted(set(service.secret_files) - set(secrets)):
         raise ActionFailed(
@@ -244,6 +252,7 @@ def _settings(service: Service) -> bytes:
         "stop": service.stop,
         "stop_seconds": str(service.stop_seconds),
         "reload": service.reload,
+        "reload_error": service.reload_error,
         "wait_for": service.wait_for,
         "progress": service.progress,
         "nice": "yes" if service.nice else "no",

@@ -15,6 +15,7 @@ from telarchy.errors import ConfigError
 DEBIAN_MODULES = "/usr/lib/nginx/modules"
 START = "nginx-start.sh"
 CONFIGURATION = "nginx.conf"
+RELOAD_ERROR = "[emerg]"  # nginx tests only that a configuration is right, not that its ports are free
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
 _FOLDER = re.compile(r"/[A-Za-z0-9/_.+-]+")
 _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?|https?://\[[0-9a-fA-F:]+\](?::[0-9]{1,5})?")

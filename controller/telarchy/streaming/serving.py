@@ -128,6 +128,7 @@ def http_service(site: OriginSite, text: str) -> Service:
         secret_files={TOKENS_FILE: site.secrets} if site.has_private else {},
         check=nginx.check(HTTP),
         reload="HUP",
+        reload_error=nginx.RELOAD_ERROR,
         stop="TERM",
     )
 

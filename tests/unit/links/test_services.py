@@ -265,6 +265,76 @@ async def test_a_killed_nginx_gets_its_port_back(base: str) -> None:
     assert await answer() == b""
 
 
+@pytest.mark.skipif(not shutil.which("nginx", path=DAEMONS), reason="nginx is not installed")
+async def test_a_reload_onto_a_port_that_is_taken_is_no_reload(base: str) -> None:
+    link = LocalLink("black")
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        port, taken = one.getsockname()[1], other.getsockname()[1]
+        one.close()
+        other.listen()
+        conf = f"""daemon off; pid nginx.pid; error_log stderr warn; worker_processes 2; events {{}}
+            http {{ access_log off; error_log /dev/null emerg;
+            server {{ listen 127.0.0.1:{port}; return 200 one; }} }}"""
+        words = ("nginx", "-p", ".", "-e", "stderr", "-c", "{files}/nginx.conf")
+        made = Service(
+            name="http",
+            argv=words,
+            check=(*words, "-t"),
+            files={"nginx.conf": conf.encode()},
+            reload="HUP",
+            reload_error="[emerg]",
+            stop="QUIT",
+        )
+
+        async def says(number: int) -> bytes:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", number)
+            except OSError:
+                return b""
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            said = await reader.read()
+            writer.close()
+            return said.rsplit(b"\n", 1)[-1]
+
+        async def serves(number: int, word: bytes) -> None:
+            start = time.monotonic()
+            while await says(number) != word:
+                assert time.monotonic() - start < PATIENCE
+                await asyncio.sleep(0.02)
+
+        def there(number: int) -> Service:
+            moved = conf.replace(f":{port};", f":{number};").replace("one", "two")
+            return replace(made, files={"nginx.conf": moved.encode()})
+
+        await services.put(link, base, made, {})
+        await serves(port, b"one")
+        first = pid(base, name="http")
+        for _ in range(2):  # and again, when it is tried again
+            with pytest.raises(ActionFailed) as refused:
+                await services.put(link, base, there(taken), {}, "reload")
+            assert refused.value.reason == "NotReloaded" and refused.value.transient
+            said = str(refused.value)
+            assert f"bind() to 127.0.0.1:{taken} failed" in said and f"(process {os.getpid()})" in said
+            found = await seen(link, base, "http")
+            assert (found.digest, pid(base, name="http")) == (made.digest, first)
+            assert await says(port) == b"one"
+            assert (Path(base) / "services/http/files/nginx.conf").read_text() == conf
+            assert len(list((Path(base) / "services/http").glob("set-*"))) == 1
+        # what is killed comes up as it was
+        os.kill(first, signal.SIGKILL)
+        await until(link, base, running(2), "http")
+        await serves(port, b"one")
+    assert await services.put(link, base, there(taken), {}, "reload") == "reloaded"
+    assert await says(taken) == b"two", "it listens when it is said to"
+    assert (
+        await services.put(link, base, replace(there(taken), files={"nginx.conf": conf.encode()}), {})
+        == "reloaded"
+    )
+    await serves(port, b"one")
+
+
 def test_what_a_compiler_of_vcl_says() -> None:
     said = b"Could not delete x\nMessage from VCC-compiler:\nSymbol not found: 'req.x'\nAt: ('v' Line 3 Pos 20)\n"
     said += b"sub vcl_recv {}\n--##--\n\nRunning VCC-compiler failed, exited with 2\nVCL compilation failed\n"

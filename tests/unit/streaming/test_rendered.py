@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from telarchy.errors import ConfigError
-from telarchy.streaming import edge, ingest, relaysite, serving, varnish
+from telarchy.streaming import edge, ingest, nginx, relaysite, serving, varnish
 from telarchy.streaming.edge import EdgeSite
 from telarchy.streaming.ingest import IngestSite
 from telarchy.streaming.relaysite import RelaySite
@@ -55,3 +55,9 @@ def test_private_streams_are_not_served_without_their_secrets() -> None:
 def test_every_path_of_a_service_lies_below_its_folder() -> None:
     for service in (ingest.service(IngestSite()), serving.service(OriginSite()), varnish.service(EDGE)):
         assert not any(part.startswith("/") for part in (*service.argv, *service.check))
+
+
+def test_a_reload_of_a_server_counts_once_it_is_seen() -> None:
+    """It tests that a configuration is right, and not that its ports are free."""
+    site = serving.OriginSite(http_port=8080, address="127.0.0.1", streams=())
+    assert serving.service(site).reload_error == nginx.RELOAD_ERROR

@@ -1,7 +1,8 @@
 # service-put.sh BASE NAME ID DIGEST START_DIGEST HOW [CHECK...]: bring a service into force; its new set comes as a tar
 # archive on stdin: files/, settings.sh, args.sh, lib.sh, run.sh, digest. CHECK tests it, run in the base.
 # Says started, restarted, reloaded or unchanged. Status 3: not our folder, 4: CHECK failed, 5: HOW is reload and only
-# a restart would do, 6 and 7: another's folder (see service-owner.sh). With 3 to 7 nothing changed.
+# a restart would do, 6 and 7: another's folder (see service-owner.sh), 8: the process goes on with the files that it
+# had. With 3 to 8 nothing changed.
 # shellcheck shell=sh disable=SC2154  # job-lib.sh and service-lib.sh stand before this text
 umask 022
 own_base "$1" make || exit $?
@@ -33,6 +34,7 @@ if [ $# -gt 0 ]; then
 	}
 fi
 
+before=$(readlink "$dir/current")
 sync -- "$dir"/next/* "$dir"/next/files/* "$dir/next/files" "$dir/next" 2>/dev/null || sync
 set=set-$digest-$$
 mv -- "$dir/next" "$dir/$set" && ln -s "$set" "$dir/current.new" || exit 1
@@ -101,10 +103,55 @@ await_supervisor() {
 	done
 }
 
+children() { # of a process, with a space behind each
+	cat "/proc/$1/task/$1/children" 2>/dev/null ||
+		LC_ALL=C ps -A -o ppid= -o pid= 2>/dev/null | awk -v of="$1" '$1 == of { printf "%s ", $2 }'
+}
+
+log_size() {
+	_size=$({ wc -c <"$dir/log"; } 2>/dev/null)
+	echo $((${_size:-0}))
+}
+
+# took PID: whether a process that was told to read its files again did so, which new children show. One that cannot
+# (nginx, where a port is taken) says so in its log, may try for two seconds more, and goes on with what it had.
+took() {
+	_round=0 _since=''
+	while [ "$_round" -lt 300 ]; do
+		for _child in $(children "$1"); do
+			case " $had " in *" $_child "*) ;; *) return 0 ;; esac
+		done
+		lives "$dir/pid" && [ "$PID" = "$1" ] || return 0 # a new one has read them
+		if [ $((_round % 10)) -eq 0 ]; then
+			[ "$(log_size)" -ge "$logged" ] || logged=0
+			_line=$(tail -c "+$((logged + 1))" "$dir/log" 2>/dev/null | grep -F -- "$reload_error" | grep -vF 'still could not' |
+				tail -n 1)
+			[ -z "$_line" ] || _since=${_since:-$_round}
+			[ -z "$_since" ] || [ $((_round - _since)) -lt 80 ] || break
+		fi
+		_round=$((_round + 1))
+		sleep 0.05 2>/dev/null || { sleep 1 && _round=$((_round + 9)); }
+	done
+	_port=$(printf '%s' "$_line" | sed -n 's/.*bind() to .*:\([0-9][0-9]*\) failed.*/\1/p')
+	_by=''
+	[ -z "$_port" ] || _by=$(ss -Hltnp "sport = :$_port" 2>/dev/null |
+		sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/; the port is taken by \1 (process \2)/p' | head -n 1)
+	printf '%s%s\n' "${_line:-it does not read its new files}" "$_by" >&2
+	return 1
+}
+
 if [ "$runs" = yes ] && [ "$was_start" = "$start_digest" ]; then
 	said=reloaded
 	if [ -n "$reload" ] && lives "$dir/pid"; then
-		kill -s "$reload" "$PID" 2>/dev/null
+		process=$PID had=$(children "$PID") logged=$(log_size)
+		kill -s "$reload" "$process" 2>/dev/null
+		if [ -n "$reload_error" ] && ! took "$process"; then
+			# What lies there is what runs: it would not come up with the new files, either.
+			ln -s "$before" "$dir/current.new" &&
+				{ mv -Tf "$dir/current.new" "$dir/current" 2>/dev/null || mv -fh "$dir/current.new" "$dir/current"; } &&
+				rm -rf "${dir:?}/$set"
+			exit 8
+		fi
 	fi
 else
 	said=started
