@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -44,6 +49,44 @@ def test_values_are_valid(values: dict[str, Any]) -> None:
 def test_links_lead_somewhere() -> None:
     headings = {_anchor(line.lstrip("# ")) for line in TEXT.splitlines() if line.startswith("#")}
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= headings
+
+
+_BLOCK = re.compile(r"```\w*\n(.*?)```", re.S)
+_LINES = [line for block in _BLOCK.findall(TEXT.replace("\\\n", " ")) for line in block.splitlines()]
+_INLINE = [one.replace("\n", " ") for one in re.findall(r"`(kubectl [^`]+)`", _BLOCK.sub("", TEXT))]
+COMMANDS = sorted(
+    {
+        " ".join(re.sub(r"\s#.*", "", one).split())
+        for one in (*_LINES, *_INLINE)
+        if one.startswith("kubectl ") and not one.startswith("kubectl telarchy")
+    }
+)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here")
+@pytest.mark.parametrize("command", [one for one in COMMANDS if len(one.split()) > 2])
+def test_kubectl_understands_the_commands(command: str, tmp_path: Path) -> None:
+    """There is no cluster to carry them out: what is looked at is that kubectl gets as far as asking one."""
+    nowhere = {"clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}], "kind": "Config"}
+    nowhere |= {"contexts": [{"name": "x", "context": {"cluster": "x", "user": ""}}], "current-context": "x"}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(nowhere | {"apiVersion": "v1"}))
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=ROOT,
+        env=os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert not re.search(
+        r"unknown (flag|command|shorthand)|invalid argument|for usage|Usage:|--help", said
+    ), said
+
+
+def test_there_are_commands() -> None:
+    verbs = {re.sub(r" -n \S+", "", one).split()[1] for one in COMMANDS}
+    assert {"apply", "set", "rollout", "wait", "create", "patch", "delete", "scale", "describe"} <= verbs
 
 
 def test_named_paths_and_values_are_there() -> None:
