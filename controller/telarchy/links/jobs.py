@@ -118,7 +118,7 @@ async def start(link: Link, job: JobSpec, *, restart: bool = False) -> bool:
 
 
 async def follow(link: Link, folder: str) -> AsyncIterator[JobReport]:
-    """Reports when the progress line changes (looked at 5 times a second at first) and, at last, how it ended.
+    """Reports when the progress line changes (looked at 4 times a second) and, at last, how it ended.
 
     Over one channel; that it ended is noticed within 0.1 s. A job that is not there is Lost. Raises HostUnreachable
     when the connection goes; the job goes on.

@@ -2,9 +2,22 @@
 # `.` now and then (which is how a follower notices that nobody listens any more), at last `E <status>` or `L`.
 # shellcheck shell=sh disable=SC2154  # job-lib.sh stands before this text
 cd -- "$1" 2>/dev/null || { echo L && exit 0; }
-pause=0.03
-sleep 0.01 2>/dev/null || pause=1
+pause=0.03 each=6 # seconds of a look at the end, and looks for one at the progress
+sleep 0.01 2>/dev/null || pause=1 each=1
+# One process that looks for us takes a tenth of the work of one `sleep` after the other.
+looks=''
+if [ "$pause" != 1 ] && tail --pid=1 -n 0 /dev/null && timeout 0.25 true; then
+	looks=yes each=1
+fi 2>/dev/null
 shown='' tick=0
+
+a_while() {
+	if [ -n "$looks" ]; then
+		timeout 0.25 tail -f -s 0.02 --pid="$PID" /dev/null 2>/dev/null
+		case $? in 0 | 124) return ;; esac
+	fi
+	sleep "$pause"
+}
 
 show_progress() {
 	last_line progress
@@ -16,19 +29,17 @@ show_progress() {
 
 job_state
 while [ "$STATE" = Running ]; do
-	if [ $((tick % 6)) -eq 0 ] || [ "$pause" = 1 ]; then
-		show_progress
-	fi
+	[ $((tick % each)) -ne 0 ] || show_progress
 	tick=$((tick + 1))
 	if [ "$tick" -eq 300 ] && [ "$pause" != 1 ]; then
 		pause=0.08 # a long job: an end that is noticed a little later matters less than the work of looking
 	fi
-	if [ $((tick % 60)) -eq 0 ]; then
+	if [ $((tick % (10 * each))) -eq 0 ]; then
 		echo . || exit 0
 		job_state
 		continue
 	fi
-	sleep "$pause"
+	a_while
 	if [ -s exit ] || [ -d /proc/self ] || ! kill -0 "$PID" 2>/dev/null; then
 		job_state # without /proc this takes a fork, so there it is asked only when something happened
 	fi
