@@ -22,7 +22,7 @@ from telarchy.custody import shell
 from telarchy.custody.actions import Copy
 from telarchy.custody.digests import Reading, dotted, in_title, judge, read_now
 from telarchy.custody.lease import Writer
-from telarchy.custody.manifest import Manifest
+from telarchy.custody.manifest import FileSeen, Manifest
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.transfer import Load, Transfer, transfer_between
 from telarchy.custody.verifying import record
@@ -61,8 +61,6 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
         try:
             good = await _move(bench, action, transfer, target, source, missing, writer, report)
-            report(Progress("settling", load.total, load.total))
-            await _held_still(bench, action, source, missing)
         except ActionFailed as failure:
             if failure.reason == "SourceChanged":  # nobody will ask for this version again
                 await transfer.put_away()
@@ -152,7 +150,7 @@ async def _move(
     report(Progress("transferring", 0, total))
     reading = asyncio.create_task(_source_digests(bench, action, source, missing))
     try:
-        staged = await transfer.run(told, bench.detached)
+        await transfer.run(told, bench.detached)
         report(Progress("digesting", total, total))
         good = await reading
     finally:
@@ -161,6 +159,8 @@ async def _move(
             await asyncio.wait([reading])
         elif not reading.cancelled():
             reading.exception()  # seen: the transfer's own failure says more
+    report(Progress("settling", total, total))
+    staged, _ = await asyncio.gather(transfer.arrived(), _held_still(bench, action, source, missing))
     wrong = [
         one.path
         for one in missing
@@ -324,8 +324,11 @@ def _record(
             f"{quoted(action.title)} on {action.host} changed while it was committed", reason="Changed"
         )
     now = bench.clock.now()
-    bench.note_title(action.volume, action.title, committed.manifest)
-    bench.catalogue.record_digests(action.volume, action.title, dict(good), (), now)
+    read = (
+        FileSeen(one.path, one.size, one.mtime_ns, good[one.path], now) if one.path in good else one
+        for one in committed.manifest
+    )
+    bench.patch(action.volume, action.title, tuple(read))
     bench.save()
 
 

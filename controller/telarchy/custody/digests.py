@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from telarchy.core.words import quoted
 from telarchy.custody import shell
@@ -19,8 +20,7 @@ from telarchy.links.link import Link
 LARGE = 32 * 1024 * 1024  # bytes; files above are read one per process, smaller ones by the handful
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """One file as it was read. `sha256` is "" when it could not be, or changed meanwhile."""
 
     sha256: str
@@ -33,16 +33,15 @@ def parse_readings(data: bytes) -> dict[str, Reading]:
     found = {}
     for record in data.split(b"//\n")[:-1]:
         kind, sha256, size, mtime, size_after, mtime_after, dotted_path = record.split(b" ", 6)
-        path = dotted_path.removeprefix(b"./")
         if kind != b"d":
             raise ValueError(f"not a reading: {record[:80]!r}")
-        if b"-" in (size, size_after):
-            found[shell.text(path)] = Reading("", 0, 0)
+        path = shell.text(dotted_path.removeprefix(b"./"))
+        if size == b"-" or size_after == b"-":
+            found[path] = Reading("", 0, 0)
             continue
-        same = (size, mtime) == (size_after, mtime_after) and len(sha256) == 64
-        found[shell.text(path)] = Reading(
-            shell.text(sha256) if same else "", int(size_after), shell.nanoseconds(mtime_after)
-        )
+        same = size == size_after and mtime == mtime_after and len(sha256) == 64
+        stamp = shell.nanoseconds(mtime_after)
+        found[path] = Reading(sha256.decode() if same else "", int(size_after), stamp)
     return found
 
 

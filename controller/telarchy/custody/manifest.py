@@ -7,10 +7,10 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class FileSeen:
+class FileSeen(NamedTuple):
     """One file of a title on one volume.
 
     path:         relative to the title; "" when the title itself is a file
@@ -30,17 +30,14 @@ class FileSeen:
 Manifest = tuple[FileSeen, ...]
 
 
-def _number(parts: list[bytes]) -> int:
-    return int.from_bytes(hashlib.blake2b(b"\0".join(parts), digest_size=8).digest(), "big") or 1
-
-
-def _raw(path: str) -> bytes:
-    return path.encode("utf-8", "surrogateescape")
+def _number(parts: list[str]) -> int:
+    data = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") or 1
 
 
 def fingerprint_number(manifest: Manifest) -> int:
     """64 bits over paths and sizes; equal for two complete copies of the same thing. 0 for no files."""
-    return _number([b"%s\0%d" % (_raw(one.path), one.size) for one in manifest]) if manifest else 0
+    return _number([f"{one.path}\0{one.size}" for one in manifest]) if manifest else 0
 
 
 def fingerprint(manifest: Manifest) -> str:
@@ -52,7 +49,7 @@ def content_number(manifest: Manifest) -> int:
     """64 bits over paths, sizes and digests; 0 while any digest is missing."""
     if not manifest or any(not one.sha256 for one in manifest):
         return 0
-    return _number([b"%s\0%d\0%s" % (_raw(one.path), one.size, one.sha256.encode()) for one in manifest])
+    return _number([f"{one.path}\0{one.size}\0{one.sha256}" for one in manifest])
 
 
 def encode(manifest: Manifest) -> bytes:

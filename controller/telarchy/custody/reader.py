@@ -2,13 +2,15 @@
 Telarchy: Python 3.8 and later, and only modules that `python3 -I -S` finds.
 
     digest STAT LENGTH                          files named on stdin as for read.sh, a record of batch.sh for each
-    arrive STAT BEGUN DONE LARGE SMALL AGAIN    the same for files of two lists, as they arrive in a staging folder
-                                                (AGAIN: which an earlier try has filled in part)
+    arrive STAT BEGUN DONE LARGE SMALL AGAIN PROGRESS TOTAL
+                                                the same for files of two lists, as they arrive in a staging folder
+                                                (AGAIN: which an earlier try has filled in part); how much of TOTAL
+                                                bytes is here goes to the file PROGRESS unless that is ""
     place FROM FILES                            copy the files of a list from FROM to here, times too
 
 Hosts without Python have batch.sh for this, which takes many processes and more of the processor. STAT is how
 precisely batch.sh sees times there. What arrives is sent on to the disk and dropped from memory behind the reading,
-so that little is left to wait for at the end. `place` tells how far it is as rsync's --info=progress2 does, and
+so that little is left to wait for at the end. How far it is is told as rsync's --info=progress2 tells it; `place`
 fails as rsync does.
 """
 
@@ -30,7 +32,7 @@ BLOCK = 256 * 1024
 STRIDE = 16 * 1024 * 1024  # bytes that are moved, or sent on to the disk, in one go
 BEHIND = 8 * STRIDE  # what was sent on before is asked for again: by now it may be written, and leave memory
 PAUSE = 0.02
-TOLD_EVERY = 0.5
+TOLD_EVERY, TOLD_FIRST = 0.5, 0.1
 FAILED = 1
 UNWRITTEN = 11  # as rsync ends
 
@@ -65,9 +67,9 @@ class Digest:
         self._sum, self._view = openssl_sha256(), view
 
     def go_on(self) -> bool:
-        """Take what there is now; whether that was anything."""
+        """Take what there is now, up to a stride of it; whether that was anything."""
         before = self.length
-        while count := os.readv(self.number, [self._view]):
+        while self.length - before < STRIDE and (count := os.readv(self.number, [self._view])):
             self._sum.update(self._view[:count])
             self.length += count
         return self.length > before
@@ -107,7 +109,8 @@ def digest(path: bytes, view: memoryview, teller: Teller) -> None:
     if number is not None:
         try:
             reading = Digest(number, view)
-            reading.go_on()
+            while reading.go_on():
+                pass
             sum_ = reading.hex()
         except OSError:
             pass  # unreadable in the middle: as good as not there
@@ -126,17 +129,23 @@ class Arrivals:
     """Files that rsync (-t --inplace) or `place` brings. Nobody says when one is complete: it has its old mtime then,
     from before BEGUN; a large one that is written from its beginning on has its size. Once DONE exists, all are."""
 
-    def __init__(self, begun: str, done: str, again: bool, teller: Teller) -> None:
+    def __init__(
+        self, begun: str, done: str, again: bool, teller: Teller, told: Callable[[int], None]
+    ) -> None:
         self._begun, self._done = os.stat(begun).st_mtime_ns, done
-        self._again, self._teller = again, teller
+        self._again, self._teller, self._told = again, teller, told
 
     def small(self, paths: list[bytes]) -> None:
         view, over = buffer(), False
         for path in paths:
+            here = 0
             while not over:
                 seen = seen_as(path)
-                if seen is not None and seen.st_mtime_ns < self._begun:
-                    break
+                if seen is not None:
+                    self._told(seen.st_size - here)
+                    here = seen.st_size
+                    if seen.st_mtime_ns < self._begun:
+                        break
                 over = self._over()
                 if not over:
                     time.sleep(PAUSE)
@@ -171,7 +180,9 @@ class Arrivals:
         reading, sending, over = Digest(number, view), Sending(number), False
         try:
             while reading.length < size:
+                before = reading.length
                 if reading.go_on():
+                    self._told(reading.length - before)
                     sending.follow(reading.length)
                 elif over:
                     return False
@@ -216,8 +227,14 @@ class Sending:
                 pass
 
 
-def arrive(begun: str, done: str, large: str, small: str, again: str, teller: Teller) -> None:
-    arrivals, failures = Arrivals(begun, done, bool(again), teller), []
+def arrive(
+    teller: Teller, begun: str, done: str, large: str, small: str, again: str, progress: str, total: str
+) -> None:
+    told: Callable[[int], None] = lambda count: None  # noqa: E731
+    if progress:
+        number = os.open(progress, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        told = _progress(int(total), number, until=done)
+    arrivals, failures = Arrivals(begun, done, bool(again), teller, told), []
     with open(large, "rb") as one, open(small, "rb") as other:
         pairs, paths = words(one.read()), words(other.read())
 
@@ -244,7 +261,7 @@ def place(root: str, names: str) -> None:
         seen = os.lstat(source)
         if stat.S_ISREG(seen.st_mode):
             found.append((source, path, seen))
-    told = _progress(sum(seen.st_size for _, _, seen in found))
+    told = _progress(sum(seen.st_size for _, _, seen in found), 1)
     mask = os.umask(0)
     os.umask(mask)
     folder, view = b"", buffer()
@@ -310,21 +327,28 @@ def _moved(read: int, written: int, length: int, view: memoryview) -> Iterator[i
         yield count
 
 
-def _progress(total: int) -> Callable[[int], None]:
-    begun = last = time.monotonic()
-    done = 0
+def _progress(total: int, number: int, until: str = "") -> Callable[[int], None]:
+    begun = time.monotonic()
+    last, done = begun - TOLD_EVERY + TOLD_FIRST, 0
+    lock = threading.Lock()
 
     def told(count: int) -> None:
         nonlocal done, last
-        done += count
         now = time.monotonic()
-        if now - last < TOLD_EVERY:
+        with lock:
+            done += count
+            if now - last < TOLD_EVERY:
+                return
+            last = now
+        if until and os.path.exists(until):
             return
-        last = now
         rate = done / max(now - begun, 0.001)
         left = int(max(0, total - done) / max(rate, 1))
         eta = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-        os.write(1, f"{done} {done * 100 // max(total, 1)}% {rate / 1024:.2f}kB/s {eta}\n".encode())
+        try:
+            os.write(number, f"{done} {done * 100 // max(total, 1)}% {rate / 1024:.2f}kB/s {eta}\n".encode())
+        except OSError:
+            pass  # a full disk is for those to tell who bring files
 
     return told
 
@@ -337,8 +361,7 @@ def main(verb: str, *args: str) -> None:
     if verb == "digest":
         digest_named(int(rest[0]), Teller(flavour))
     else:
-        begun, done, large, small, again = rest
-        arrive(begun, done, large, small, again, Teller(flavour))
+        arrive(Teller(flavour), *rest)
     sys.stdout.flush()
 
 

@@ -101,12 +101,10 @@ def raw(name: str) -> bytes:
 
 def nul_list(names: Sequence[str]) -> bytes:
     """Names for `xargs -0` and `--from0`."""
-    return b"".join(raw(name) + b"\0" for name in names)
+    return raw("".join([name + "\0" for name in names]))
 
 
 def nanoseconds(stamp: bytes) -> int:
     """`1700000000.1234567890` as ns since the epoch, whatever the number of digits."""
     seconds, _, fraction = stamp.partition(b".")
-    whole = int(seconds) * 1_000_000_000
-    rest = int(fraction[:9].ljust(9, b"0") or b"0")
-    return whole - rest if seconds.startswith(b"-") else whole + rest
+    return int(seconds + fraction[:9].ljust(9, b"0"))

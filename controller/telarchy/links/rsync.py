@@ -19,6 +19,9 @@ from telarchy.core.observation import Progress
 from telarchy.errors import ActionFailed
 
 PARTIAL_FOLDER = ".telarchy-partial"
+TOTAL_PROGRESS = ("--info=progress2", "--no-inc-recursive", "--outbuf=L")
+FILE_PROGRESS = ("--progress",)
+TELLING = frozenset((*TOTAL_PROGRESS, *FILE_PROGRESS))
 IO_TIMEOUT = 60  # seconds without a byte, then rsync gives up
 SSH_CONNECT_TIMEOUT = 5
 SSH_CIPHERS = (  # see links.connect: AES-GCM costs half the CPU of ChaCha20
@@ -42,6 +45,10 @@ class RsyncTool:
     @property
     def has_fsync(self) -> bool:
         return self.family == "rsync" and self.version >= (3, 2, 4)
+
+    @property
+    def has_trust_sender(self) -> bool:
+        return self.family == "rsync" and self.version >= (3, 2, 5)
 
     @property
     def escapes_arguments(self) -> bool:
@@ -241,10 +248,7 @@ def _options(tool: RsyncTool, files_from: str, bandwidth: int | None, remote_pat
         f"--files-from={files_from}",
         "--from0",
     ]
-    if tool.has_total_progress:
-        options += ["--info=progress2", "--no-inc-recursive", "--outbuf=L"]
-    else:
-        options.append("--progress")
+    options += TOTAL_PROGRESS if tool.has_total_progress else FILE_PROGRESS
     if tool.has_fsync:
         options.append("--fsync")
     if (

@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 
-from telarchy.custody import copying, working
+from telarchy.custody import copying, transfer, working
 from telarchy.custody.digests import LARGE
+from telarchy.custody.transfer import for_copy, tuned
 from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
+from telarchy.links.rsync import RsyncTool
 from tests.unit.custody.fleet import LocalFleet
 from tests.unit.custody.test_scan import HOSTILE
 
@@ -47,6 +49,14 @@ async def failure(fleet: LocalFleet, title: str = TITLE) -> str:
 def leftovers(fleet: LocalFleet, letter: str = "b") -> list[str]:
     own = fleet.volumes[letter].own
     return [str(path.relative_to(own)) for folder in ("jobs", "staging") for path in (own / folder).glob("*")]
+
+
+def program(folder: Path, name: str, text: str) -> Path:
+    """A folder for PATH with a shell script in it."""
+    folder.mkdir()
+    (folder / name).write_text(f"#!/bin/sh\n{text}")
+    (folder / name).chmod(0o755)
+    return folder
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -498,20 +508,62 @@ async def test_what_arrives_wrong_is_not_committed(
     fleet.volumes["a"].write(f"{TITLE}/e1", b"good", mtime=int(time.time()) + 1000)
     await fleet.look()
     slow(fleet, 100_000_000)  # which is rsync's business
-    bad = tmp_path / "bad"
-    bad.mkdir()
-    real = shutil.which("rsync")
-    (bad / "rsync").write_text(
-        f'#!/bin/sh\n{real} "$@" || exit\nfor last; do :; done\n'
+    text = (
+        f'{shutil.which("rsync")} "$@" || exit\nfor last; do :; done\n'
         '[ ! -d "$last" ] || find "$last" -type f -exec sh -c \'printf evil >"$1"\' x {} \\;\n'
     )
-    (bad / "rsync").chmod(0o755)
+    bad = program(tmp_path / "bad", "rsync", text)
     with monkeypatch.context() as patch:
         patch.setenv("PATH", f"{bad}:{os.environ['PATH']}")
         assert await failure(fleet) == "DigestMismatch"
     assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == {f"{TITLE}/e1": b"good"}
+
+
+async def test_a_file_that_nobody_asked_for_is_not_committed(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    await fleet.look()
+    slow(fleet, 100_000_000)
+    more = f'echo >"$last/{TITLE}/more"'
+    text = f'{shutil.which("rsync")} "$@" || exit\nfor last; do :; done\n[ ! -d "$last" ] || {more}\n'
+    monkeypatch.setenv("PATH", f"{program(tmp_path / 'bad', 'rsync', text)}:{os.environ['PATH']}")
+    assert await failure(fleet) == "Changed"
+    assert fleet.volumes["b"].everything() == {} and leftovers(fleet) == []
+
+
+async def test_rsync_tells_how_far_it_is_only_where_nobody_else_can(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    await fleet.look()
+    slow(fleet, 100_000_000)
+    monkeypatch.setattr(transfer, "MANY", 0)
+    noted = tmp_path / "noted"
+    text = f'printf "%s " "$@" >"{noted}"\nexec {shutil.which("rsync")} "$@"\n'
+    monkeypatch.setenv("PATH", f"{program(tmp_path / 'bin', 'rsync', text)}:{os.environ['PATH']}")
+    await fleet.act(fleet.copy(TITLE))
+    assert "--inplace" in noted.read_text() and "progress" not in noted.read_text()
+    # What an earlier try left is nothing that arrives.
+    fleet.volumes["a"].write("tv/show/S2/e1", b"good")
+    await fleet.look()
+    left = fleet.volumes["b"].own / "staging" / fleet.copy("tv/show/S2").id
+    left.mkdir(parents=True)
+    await fleet.act(fleet.copy("tv/show/S2"))
+    assert "--info=progress2" in noted.read_text()
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+def test_of_many_files_rsync_does_not_compare_every_name_with_every_other() -> None:
+    new, old = RsyncTool("rsync", (3, 2, 5)), RsyncTool("rsync", (3, 2, 4))
+    argv = tuned(["rsync", "--times", "--partial-dir=x", "--info=progress2", "--fsync", "a:", "b"])
+    assert argv == ["rsync", "--inplace", "--times", "--info=progress2", "a:", "b"]
+    assert for_copy(argv, new, 1000) == ["", *argv]
+    many = ["--info=progress2", "rsync", "--trust-sender", "--inplace", "--times", "a:", "b"]
+    assert for_copy(argv, new, 1001) == many
+    assert for_copy(argv, old, 1001) == [word for word in many if word != "--trust-sender"]
 
 
 # --- refusals ------------------------------------------------------------------------------------------------------
@@ -625,10 +677,14 @@ async def test_a_rotten_remainder_is_found_out_and_comes_again(fleet: LocalFleet
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
 
 
-async def test_the_job_is_shown_with_its_progress(fleet: LocalFleet) -> None:
+@pytest.mark.parametrize("teller", ["rsync", "python"])
+async def test_the_job_is_shown_with_its_progress(
+    fleet: LocalFleet, teller: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "MANY", 0 if teller == "python" else 1000)
     fleet.volumes["a"].write(f"{TITLE}/e1", os.urandom(3_000_000))
     await fleet.look()
-    slow(fleet)
+    slow(fleet, 1_000_000 if teller == "rsync" else 300_000)  # a Python that starts on a busy machine
     action = fleet.copy(TITLE)
     task = asyncio.create_task(fleet.act(action))
     await until(lambda: any(p.phase == "transferring" and p.rate for p in fleet.progress))

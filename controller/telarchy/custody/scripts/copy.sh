@@ -2,9 +2,10 @@
 # copy.sh BATCH READER ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
 #
 # Runs as a job on the target. JOB is the job's folder, with lists of files relative to the root (NUL-separated):
-# `files` (all), `large` (pairs of size and file) and `small`. WAY is `rsync` with its whole command behind it,
-# which writes to the staging folder, or `local` with the source root behind it, and then such a command for hosts
-# without Python (none where there is no rsync either). NEED and RESERVE in bytes.
+# `files` (all), `large` (pairs of size and file) and `small`. WAY is `rsync` with its command behind it, which writes
+# to the staging folder (first, as one word, options by which it tells how far it is, or "" where the command has
+# them); or `local` with the source root behind it, and then a whole such command for hosts without Python (none where
+# there is no rsync either). NEED and RESERVE in bytes.
 #
 # Writes progress to JOB/progress, and one record of batch.sh per file to stdout: digests of what lies in the
 # staging folder, taken while it arrives where that can be. Ends with 0 when everything is there and on disk.
@@ -15,6 +16,8 @@ shift 9
 way=$1
 shift
 
+has_python & # found out beside the rest
+python=$!
 stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
@@ -25,21 +28,37 @@ cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 dd if=/dev/zero of="$job/ballast" bs=1024 count=64 2>/dev/null ||
     refuse "$NO_SPACE" "$root has no room for anything"
 
-[ "$way" = rsync ] || know_tools "$batch"
+if wait "$python"; then
+    python=yes
+else
+    python=
+    know_tools "$batch"
+fi
+: >"$job/progress"
+told= # where reader.py tells the progress
 if [ "$way" = local ]; then
     from=$1
     shift
     if [ -n "$python" ]; then
         set -- python3 -I -S -c "$reader" place "$from" "$job/files"
     fi
+else
+    telling=$1 rsync=$2
+    shift 2
+    if [ -n "$telling" ] && [ -n "$python" ] && [ -z "$again" ]; then
+        told=$job/progress
+        set -- "$rsync" "$@"
+    else
+        # shellcheck disable=SC2086 # words of ours, without blanks
+        set -- "$rsync" $telling "$@"
+    fi
 fi
 if [ $# -gt 0 ]; then
-    "$@" >"$job/progress" &
+    "$@" >>"$job/progress" &
 else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
 fi
 mover=$!
-[ "$way" != rsync ] || know_tools "$batch"
 
 digest_small() { xargs -0 -n 500 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
 digest_large() {
@@ -50,7 +69,8 @@ digest_large() {
     fi
 }
 if [ -n "$python" ]; then
-    python3 -I -S -c "$reader" arrive "$TELARCHY_STAT" "$begun" "$arrived" "$job/large" "$job/small" "$again" &
+    python3 -I -S -c "$reader" arrive "$(sh -c "$batch" batch stat)" "$begun" "$arrived" "$job/large" "$job/small" \
+        "$again" "$told" "$need" &
     small=$! large=$!
 else
     digest_small &

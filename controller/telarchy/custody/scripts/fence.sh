@@ -143,28 +143,31 @@ free_kib() {
     df -Pk -- "$1" 2>/dev/null | sed -n 's/^.* [0-9][0-9]*  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
 }
 
-# know_tools BATCH: find out once which tools batch.sh has to work with, and whether reader.py can do without it:
-# `python` is `yes` then. (Asking for the python3 of a macOS without developer tools opens a window there.)
+# know_tools BATCH: find out once which tools batch.sh has to work with.
 know_tools() {
     TELARCHY_STAT=$(sh -c "$1" batch tools)
     TELARCHY_SHA=${TELARCHY_STAT#* }
     TELARCHY_STAT=${TELARCHY_STAT%% *}
     export TELARCHY_STAT TELARCHY_SHA
-    python=
+}
+
+# has_python: whether reader.py can do without batch.sh. (Asking for the python3 of a macOS without developer tools
+# opens a window there.)
+has_python() {
     if [ "$(uname -s)" != Darwin ] || xcode-select -p >/dev/null 2>&1; then
-        if python3 -I -S -c 'import sys, _hashlib; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1; then
-            python=yes
-        fi
+        python3 -I -S -c 'import sys, _hashlib; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1
+    else
+        return 1
     fi
 }
 
 # digest_listed BATCH READER LENGTH: digest files named on stdin: LENGTH bytes of pairs (size, file), then files alone.
 digest_listed() {
-    know_tools "$1"
-    if [ -n "$python" ]; then
-        python3 -I -S -c "$2" digest "$TELARCHY_STAT" "$3" || refuse "$FAILED" "files cannot be digested here"
+    if has_python; then
+        python3 -I -S -c "$2" digest "$(sh -c "$1" batch stat)" "$3" || refuse "$FAILED" "files cannot be digested here"
         return
     fi
+    know_tools "$1"
     if [ "$3" -gt 0 ]; then
         # Byte by byte, so that nothing of what follows is taken too.
         dd bs=1 count="$3" 2>/dev/null | xargs -0 -n 2 sh -c "$1" batch stream . 0 / ||
