@@ -47,6 +47,20 @@ class InputSeen:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """What an endpoint carried of a stream since somebody began to count: requests by what the cache had, upstream
+    answers that failed, bytes to viewers. Only ever grows, until it is counted anew."""
+
+    hits: int = 0
+    misses: int = 0
+    failures: int = 0
+    sent: int = 0
+
+    def more(self, hits: int, misses: int, failures: int, sent: int) -> Carried:
+        return Carried(self.hits + hits, self.misses + misses, self.failures + failures, self.sent + sent)
+
+
+@dataclass(frozen=True)
 class StreamSeen:
     """A stream on an endpoint.
 
@@ -65,6 +79,7 @@ class StreamSeen:
     failures:     upstream answers of the chosen source that failed, since the report before
     fetched, failed: such answers, all and those that failed, within the last `FETCH_SECONDS`
     size:         bytes in the spool
+    carried:      in all, since this controller began to watch the endpoint
     """
 
     stream: str
@@ -86,6 +101,7 @@ class StreamSeen:
     fetched: int = 0
     failed: int = 0
     size: int = 0
+    carried: Carried = Carried()
 
     @property
     def unfed(self) -> bool:

@@ -236,6 +236,7 @@ def combined(polled: EndpointSeen | None, said: EndpointSeen | None) -> Endpoint
             hits=word.hits,
             misses=word.misses,
             failures=word.failures,
+            carried=word.carried,
         )
     return replace(polled, streams=streams, reported=max(polled.reported, said.reported))
 

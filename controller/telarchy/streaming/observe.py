@@ -24,7 +24,7 @@ from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
 from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
-from telarchy.streaming.evidence import BaseSeen, EndpointSeen
+from telarchy.streaming.evidence import BaseSeen, Carried, EndpointSeen
 from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
@@ -80,6 +80,7 @@ class Watching:
     watched:  what its host is asked to look at; another one begins the look anew
     seen:     the last report
     firm, soft: faces as the loop was last told
+    carried:  what was counted of each stream, over all connections
     said:     when an external endpoint last sent word of itself, and its face then
     """
 
@@ -94,6 +95,7 @@ class Watching:
     said: float = 0.0
     said_face: faces.Face = ()
     runs: ShortRuns = field(default_factory=ShortRuns)
+    carried: dict[str, Carried] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
     restart: asyncio.Event = field(default_factory=asyncio.Event)
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -311,7 +313,7 @@ class Observer:
         name = one.endpoint.name
         try:
             link = await self._links.link(one.host)
-            reports = Reports(name)
+            reports = Reports(name, one.carried)
             by = Claim(self._owner, one.endpoint.namespace, name) if self._owner is not None else None
             async with aclosing(_stream(link, one.watched.argv(by, once=once))) as chunks:
                 async for chunk in chunks:

@@ -20,6 +20,7 @@ from telarchy.core.service import STATUS_MARK, ServiceSeen, seen_service
 from telarchy.errors import ActionFailed, PlaylistError
 from telarchy.streaming.evidence import (
     FETCH_SECONDS,
+    Carried,
     EndpointSeen,
     InputSeen,
     KeyUse,
@@ -86,10 +87,11 @@ class _Stream:
 
 
 class Reports:
-    """`endpoint`: its name, as it stands in the evidence."""
+    """`endpoint`: its name, as it stands in the evidence. `carried`: totals by stream, which outlive a connection."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, carried: dict[str, Carried] | None = None) -> None:
         self.endpoint = endpoint
+        self._carried = carried if carried is not None else {}
         self._buffer = bytearray()
         self._offset: float | None = None
         self._playlists: dict[tuple[bytes, ...], Held] = {}
@@ -207,6 +209,8 @@ class Reports:
         if len(self._sent) + len(self._rates) + len(self._paces) <= 4 * MOST_STREAMS:
             return
         self._paces = {name: pace for name, pace in self._paces.items() if name in streams}
+        for gone in self._carried.keys() - streams.keys():
+            del self._carried[gone]
         self._sent = {name: sent for name, sent in self._sent.items() if name in streams}
         self._fetches = {name: one for name, one in self._fetches.items() if name in streams}
         self._rates = {key: rate for key, rate in self._rates.items() if key[0] in streams}
@@ -311,6 +315,8 @@ class Reports:
         viewers, sent, hits, misses, failures = map(_int, fields[1:])
         stream = _told(streams, name)
         self._sent[name] = self._sent.get(name, 0) + sent
+        if name in streams:
+            self._carried[name] = self._carried.get(name, Carried()).more(hits, misses, failures, sent)
         self._fetches.setdefault(name, deque()).append((at, max(misses, failures), failures))
         stream.told = replace(stream.told, viewers=viewers, hits=hits, misses=misses, failures=failures)
 
@@ -376,6 +382,7 @@ class Reports:
             generation=told.generation or stream.served,
             playlists=stream.playlists,
             egress=round(8 * egress) if egress else 0,
+            carried=self._carried.get(told.stream, Carried()),
         )
 
 

@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from telarchy.errors import TelarchyError
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Model, Name, PartName
-from telarchy.streaming.evidence import EndpointSeen, PlaylistSeen, StreamSeen
+from telarchy.streaming.evidence import Carried, EndpointSeen, PlaylistSeen, StreamSeen
 
 SNAPSHOT_BYTES = 64 * 1024
 WINDOW_SECONDS = 300.0
@@ -137,12 +137,22 @@ class SnapshotBook:
         known = self._memory.get(self._key(endpoint))
         if known is not None and said.sequence <= known["sequence"]:
             raise SnapshotReplayed(f"its sequence number must be above {known['sequence']}")
+        before = _carried(known)
+        carried = {
+            one.name: before.get(one.name, Carried()).more(one.hits, one.misses, one.failures, 0)
+            for one in said.streams
+        }
         self._memory.put(
             self._key(endpoint),
-            {"sequence": said.sequence, "taken": now, "said": said.model_dump(mode="json", by_alias=True)},
+            {
+                "sequence": said.sequence,
+                "taken": now,
+                "said": said.model_dump(mode="json", by_alias=True),
+                "carried": {name: [one.hits, one.misses, one.failures] for name, one in carried.items()},
+            },
             now,
         )
-        return _seen(said, now)
+        return _seen(said, now, carried)
 
     def latest(self, endpoint: str) -> EndpointSeen | None:
         """The last one; None when there never was one. Its age is in `reported`."""
@@ -150,7 +160,7 @@ class SnapshotBook:
         if known is None:
             return None
         try:
-            return _seen(Snapshot.model_validate(known["said"]), float(known["taken"]))
+            return _seen(Snapshot.model_validate(known["said"]), float(known["taken"]), _carried(known))
         except (ValidationError, KeyError, TypeError, ValueError):
             return None  # of another version: the next one replaces it
 
@@ -158,7 +168,15 @@ class SnapshotBook:
         return f"{MEMORY_PREFIX}{self._namespace}/{endpoint}"
 
 
-def _seen(said: Snapshot, taken: float) -> EndpointSeen:
+def _carried(known: Any) -> dict[str, Carried]:
+    """Totals as they are kept beside a snapshot; none of another version's."""
+    try:
+        return {name: Carried(*map(int, one)) for name, one in known["carried"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _seen(said: Snapshot, taken: float, carried: Mapping[str, Carried]) -> EndpointSeen:
     streams = {}
     for one in said.streams:
         playlists = {
@@ -183,5 +201,6 @@ def _seen(said: Snapshot, taken: float) -> EndpointSeen:
             hits=one.hits,
             misses=one.misses,
             failures=one.failures,
+            carried=carried.get(one.name, Carried()),
         )
     return EndpointSeen(endpoint=said.endpoint, reported=taken, streams=streams)

@@ -115,13 +115,9 @@ def _carried(fleets: list[StreamingFigures]) -> Iterator[Metric]:
     last = _gauge("stream_last_segment", "Sequence number of the last segment.", *_STREAM, "rendition")
     broken = _gauge("stream_playlist_problems", "Rules that a playlist breaks.", *_STREAM, "rendition")
     speed = _gauge("stream_encoder_speed", "Of the encoder; 1 is real time.", *_STREAM)
-    asked = _gauge(
-        "stream_cache_requests",
-        "Requests since the report before, by what the cache had.",
-        *_STREAM,
-        "result",
-    )
-    failures = _gauge("stream_source_failures", "Failed fetches since the report before.", *_STREAM)
+    asked = _counter("stream_cache_requests", "Requests, by what the cache had.", *_STREAM, "result")
+    failures = _counter("stream_source_failures", "Failed fetches.", *_STREAM)
+    sent = _counter("stream_sent_bytes", "To viewers.", *_STREAM)
     size = _gauge("stream_spool_bytes", "Bytes of a stream's segments on an endpoint.", *_STREAM)
     for one, endpoint, stream in _each(fleets):
         labels = [one.namespace, endpoint.endpoint, stream.stream]
@@ -131,15 +127,16 @@ def _carried(fleets: list[StreamingFigures]) -> Iterator[Metric]:
             ingress.add_metric(labels, stream.incoming.bitrate)
         if stream.speed is not None:
             speed.add_metric(labels, stream.speed)
-        for result, count in (("hit", stream.hits), ("miss", stream.misses)):
+        for result, count in (("hit", stream.carried.hits), ("miss", stream.carried.misses)):
             asked.add_metric([*labels, result], count)
-        failures.add_metric(labels, stream.failures)
+        failures.add_metric(labels, stream.carried.failures)
+        sent.add_metric(labels, stream.carried.sent)
         size.add_metric(labels, stream.size)
         for playlist in stream.playlists.values():
             age.add_metric([*labels, playlist.rendition], max(0.0, one.now - playlist.changed))
             last.add_metric([*labels, playlist.rendition], playlist.last)
             broken.add_metric([*labels, playlist.rendition], len(playlist.problems))
-    yield from (viewers, egress, ingress, age, last, broken, speed, asked, failures, size)
+    yield from (viewers, egress, ingress, age, last, broken, speed, asked, failures, sent, size)
 
 
 def _each(fleets: list[StreamingFigures]) -> Iterator[tuple[StreamingFigures, EndpointSeen, StreamSeen]]:

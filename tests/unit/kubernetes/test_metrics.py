@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from telarchy.streaming.evidence import Carried, EndpointSeen, StreamingSeen, StreamSeen
 from telarchy.web.metrics import FleetFigures, metrics_text
+from telarchy.web.streamfigures import figures_of, streaming
 from tests.unit.core.test_loop import Room, loop_of, turn
 from tests.world import fleet, floor
 
@@ -43,3 +45,19 @@ async def test_a_fleet_that_another_replica_acts_on_has_no_loop_to_tell_of() -> 
     ).decode()
     assert 'telarchy_leading{namespace="home"} 0.0' in text and "telarchy_list_age_seconds 1.0" in text
     assert "telarchy_rounds_total{" not in text
+
+
+def test_what_endpoints_carried_is_told_in_counters() -> None:
+    stream = StreamSeen("garden", hits=1, misses=0, carried=Carried(hits=90, misses=9, failures=2, sent=5000))
+    seen = StreamingSeen(endpoints={"edge": EndpointSeen("edge", 0.0, streams={"garden": stream})})
+    figures = figures_of("home", seen, 1.0, [])
+    assert figures is not None
+    found = {
+        (sample.name, sample.labels.get("result", "")): (family.type, sample.value)
+        for family in streaming([figures])
+        for sample in family.samples
+    }
+    assert found["telarchy_stream_cache_requests_total", "hit"] == ("counter", 90)
+    assert found["telarchy_stream_cache_requests_total", "miss"] == ("counter", 9)
+    assert found["telarchy_stream_source_failures_total", ""] == ("counter", 2)
+    assert found["telarchy_stream_sent_bytes_total", ""] == ("counter", 5000)

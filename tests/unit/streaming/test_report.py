@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from telarchy.core.service import ServiceState
 from telarchy.errors import ActionFailed
-from telarchy.streaming.evidence import EndpointSeen, InputSeen, KeyUse, StreamSeen
+from telarchy.streaming.evidence import Carried, EndpointSeen, InputSeen, KeyUse, StreamSeen
 from telarchy.streaming.report import MOST_STREAMS, Reports
 from telarchy.streaming.watch import Elsewhere, watch_argv
 from tests.unit.streaming.test_playlist import changed, live, text
@@ -240,6 +240,20 @@ def test_fetches_are_counted_over_seconds_however_many_reports_tell_of_them() ->
     assert more.failed == 3 and not more.unfed, "most of them succeed"
     later = one(reports, at(HOST + 30), "traffic\tgarden\t1\t500\t3\t0\t0", now=NOW + 30).streams["garden"]
     assert (later.fetched, later.failed) == (0, 0)
+
+
+def test_what_was_carried_only_grows_over_quiet_reports_and_new_connections() -> None:
+    carried: dict[str, Carried] = {}
+    reports = Reports("edge", carried)
+    one(reports, at(), STREAM, "traffic\tgarden\t1\t500\t3\t1\t1")
+    seen = one(reports, at(HOST + 1), STREAM, "traffic\tgarden\t1\t700\t4\t0\t0", now=NOW + 1)
+    assert seen.streams["garden"].carried == Carried(7, 1, 1, 1200)
+    quiet = one(reports, at(HOST + 2), STREAM, now=NOW + 2)
+    assert quiet.streams["garden"].carried == Carried(7, 1, 1, 1200)
+    again = Reports("edge", carried)  # the connection was lost
+    assert one(again, at(HOST + 3), STREAM, now=NOW + 3).streams["garden"].carried.hits == 7
+    more = one(again, at(HOST + 4), STREAM, "traffic\tgarden\t1\t1\t1\t0\t0", now=NOW + 4)
+    assert more.streams["garden"].carried == Carried(8, 1, 1, 1201)
 
 
 def test_since_when_a_source_answers_is_kept_while_nothing_changes() -> None:

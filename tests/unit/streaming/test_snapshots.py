@@ -10,6 +10,7 @@ import pytest
 
 from telarchy.store import Store
 from telarchy.streaming import snapshots
+from telarchy.streaming.evidence import Carried
 from telarchy.streaming.snapshots import (
     SIGNATURE_HEADER,
     TIMESTAMP_HEADER,
@@ -67,6 +68,20 @@ def test_a_forged_one_is_refused_and_changes_nothing(book: SnapshotBook, headers
     with pytest.raises(SnapshotForged):
         book.take("cdn", SECRET, headers, document(), NOW)
     assert book.latest("cdn") is None
+
+
+def test_what_it_carried_is_added_up_by_the_next_process_too(tmp_path: Path) -> None:
+    stream = {"name": "garden", "hits": 5, "misses": 2, "failures": 1}
+    for sequence in (1, 2):
+        with Store.open(tmp_path) as store:
+            body = document(sequence, streams=[stream])
+            SnapshotBook(store.memory).take("cdn", SECRET, signed(body), body, NOW)
+    with Store.open(tmp_path) as store:
+        book = SnapshotBook(store.memory)
+        for _ in range(2):  # looking at it changes nothing
+            latest = book.latest("cdn")
+            assert latest is not None
+            assert latest.streams["garden"].carried == Carried(hits=10, misses=4, failures=2)
 
 
 def test_an_empty_secret_signs_nothing(book: SnapshotBook) -> None:

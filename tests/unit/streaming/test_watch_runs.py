@@ -249,6 +249,12 @@ async def test_a_long_log_is_moved_away_and_the_server_goes_on_with_a_new_one(ho
         seen = await watch.next()
         while not seen.streams["garden"].viewers:
             seen = await watch.next()
+        sent = seen.streams["garden"].carried.sent
+        assert sent > 0 and watches(web, "one") == 200
+        before = sent
+        while sent == before:
+            sent = (await watch.next()).streams["garden"].carried.sent
+            assert sent >= before, "a counter never goes back"
     assert log.stat().st_size < 10_000
 
 
