@@ -362,6 +362,19 @@ async def test_a_process_waits_for_its_flag(base: str) -> None:
         assert (found.starts, found.code) == (session, 0)
 
 
+async def test_who_comes_anew_does_not_pay_for_what_failed_before(base: str) -> None:
+    link = LocalLink("black")
+    flag = Path(base) / "publishing/garden"
+    fails = service("exit 3", wait_for="publishing/garden", back_off=(0.1, 0.1, 60))
+    assert await services.put(link, base, fails, {}) == "started"
+    flag.parent.mkdir()
+    for starts in (3, 6, 9):
+        flag.touch()
+        await until(link, base, lambda one, starts=starts: one.starts == starts)  # type: ignore[misc]
+        flag.unlink()
+        await until(link, base, lambda one: one.state is ServiceState.WAITING)
+
+
 async def test_kick_hits_only_the_process_that_is_meant(link: Link, base: str) -> None:
     stubborn = service("trap '' TERM; echo up; while :; do sleep 0.1; done", stop_seconds=1)
     await services.put(link, base, stubborn, {})

@@ -194,6 +194,7 @@ while :; do
 	if ! wanted; then
 		tell Waiting
 		await_flag
+		failures=0 # whoever comes anew does not pay for what was
 	fi
 	if [ -n "$progress" ]; then
 		(umask 022 && mkdir -p -- "${progress%/*}" && : >"$progress")
