@@ -75,6 +75,13 @@ async def test_a_status_makes_nothing_where_its_object_is_gone(api, gate, tmp_pa
         made.put(Ref("Host", api.namespace, "attic"), first["metadata"]["uid"], STATUS)
         await made.flush(20)
         assert len(gone) == 1
+        objects.drop(Ref("Host", api.namespace, "attic"))
+        await api.apply("Host", "attic", HOST | root("attic"))
+        before = gate.writes.copy()
+        made.put(Ref("Host", api.namespace, "attic"), first["metadata"]["uid"], STATUS)
+        await made.flush(20)
+        assert len(gone) == 2 and gate.writes == before, "of what the watch does not know nothing is said"
+        await api.delete("Host", "attic")
         hosts = await api.call("GET", f"/apis/telarchy.dev/v1alpha1/namespaces/{api.namespace}/hosts")
         assert hosts["items"] == []
 

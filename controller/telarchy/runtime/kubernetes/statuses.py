@@ -138,7 +138,7 @@ class StatusWriter:
 
     async def _write(self, ref: Ref, uid: str, status: Status) -> None:
         told, version = self._known(ref)
-        if told and told != uid:
+        if told != uid:
             self._lost(ref)
             return
         if (newer := self._newer.get(ref)) is not None and newer[0] == version:
