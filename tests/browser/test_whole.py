@@ -51,7 +51,9 @@ async def test_from_a_manifest_to_a_picture_and_away_again(tmp_path: Path) -> No
     spool.mkdir()
     empty = FLEET.format(spool=spool, port=free_port())
     fleet.write_text(empty + STREAM)
-    options = RunOptions(state=tmp_path / "state", source=str(fleet), listen="127.0.0.1:0")
+    options = RunOptions(
+        state=tmp_path / "state", source=str(fleet), listen="127.0.0.1:0", metrics="127.0.0.1:0"
+    )
     async with controller(options) as running, browser() as page:
         assert running.web.server is not None
         url = running.web.server.address
@@ -71,7 +73,8 @@ async def test_from_a_manifest_to_a_picture_and_away_again(tmp_path: Path) -> No
                     client, "/api/v1/streams/pattern/playback", lambda told: told["viewers"] == 1
                 )
                 assert told["endpoints"][0]["state"] == "Healthy"
-                async with client.get("/metrics") as answer:
+                assert running.web.metrics is not None
+                async with client.get(f"{running.web.metrics.address}/metrics") as answer:
                     figures = await answer.text()
                 labels = 'endpoint="here-origin",namespace="default",stream="pattern"'
                 assert f"telarchy_stream_viewers{{{labels}}} 1.0" in figures

@@ -38,7 +38,7 @@ from telarchy.errors import ConfigError
     default="",
     envvar="TELARCHY_LISTEN",
     show_envvar=True,
-    help="Serve pages and the playback API there; /metrics too without --liveness. Without it: not at all.",
+    help="Serve pages and the playback API there. Without it: not at all.",
 )
 @click.option(
     "--trusted-proxy",

@@ -39,7 +39,16 @@ PAUSE_SECONDS = 0.25  # changes within this time are told together
     default="",
     envvar="TELARCHY_LISTEN",
     show_envvar=True,
-    help="Serve the page, the playback API and /metrics there. Without it: not at all.",
+    help="Serve the page and the playback API there. Without it: not at all.",
+)
+@click.option(
+    "--metrics-listen",
+    "metrics",
+    metavar="HOST:PORT",
+    default="",
+    envvar="TELARCHY_METRICS_LISTEN",
+    show_envvar=True,
+    help="Serve /metrics there, to whoever asks: 127.0.0.1:9090. Without it: not at all.",
 )
 @click.option(
     "--trusted-proxy",
@@ -62,6 +71,7 @@ def run(
     timeout: float,
     observe_only: bool,
     listen: str,
+    metrics: str,
     trusted: tuple[str, ...],
     plain: bool,
     quiet: bool,
@@ -87,6 +97,7 @@ def run(
         timeout=timeout,
         observe_only=observe_only,
         listen=listen,
+        metrics=metrics,
         trusted=trusted,
     )
     live = sys.stdout.isatty() and not plain and not quiet

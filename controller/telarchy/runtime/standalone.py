@@ -52,6 +52,7 @@ class RunOptions:
 
     source:         a path, `git+URL#branch:path`, or "" for the embedded store
     listen:         `host:port` of the web server; "" for none
+    metrics:        `host:port` where Prometheus may ask; "" for nowhere
     trusted:        reverse proxies in front of it, as addresses or networks
     until_settled:  end when everything declared is so, or after `timeout` seconds
     """
@@ -65,6 +66,7 @@ class RunOptions:
     timeout: float = 120.0
     observe_only: bool = False
     listen: str = ""
+    metrics: str = ""
     trusted: tuple[str, ...] = ()
 
 
@@ -125,6 +127,7 @@ def _web(engine: Engine, answers: Answers, store: Store, options: RunOptions) ->
     return Web(
         lambda: (door,),
         listen=options.listen,
+        metrics=options.metrics,
         trusted=options.trusted,
         state=options.state,
         figures=lambda: (figures,),

@@ -1,7 +1,8 @@
 """The web server of a controller: its doors to the fleets, its built-in media plane, its figures.
 
-With `--listen` there are pages, the API and metrics. Without it, endpoints on this machine are served all the same
-where their manifests say: that is declared, and not a matter of how the controller was started.
+With `--listen` there are pages and the API, with `--metrics-listen` the figures. Without them, endpoints on this
+machine are served all the same where their manifests say: that is declared, and not a matter of how the controller was
+started.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from telarchy.core.plan import Event
+from telarchy.errors import ConfigError
 from telarchy.links.secrets import SecretResolver
 from telarchy.resources.meta import Ref
 from telarchy.runtime.engine import Engine
@@ -20,7 +22,8 @@ from telarchy.streaming.playbacksecrets import PlaybackSecrets
 from telarchy.streaming.snapshots import SnapshotBook
 from telarchy.web.fleetview import FleetDoor, Fleets, Views
 from telarchy.web.forwarded import networks
-from telarchy.web.metrics import CONTENT_TYPE, FleetFigures, metrics_text
+from telarchy.web.listener import Listener
+from telarchy.web.metrics import CONTENT_TYPE, FleetFigures, metrics_application, metrics_text
 from telarchy.web.pagefiles import PageFiles, asset_folders
 from telarchy.web.plane import MediaPlane
 from telarchy.web.public import PublicServer, parse_listen
@@ -47,7 +50,8 @@ class Web:
 
     fleets:   the doors, asked anew each time
     trusted:  reverse proxies in front of `listen`, as addresses or networks
-    figures:  of the fleets, for Prometheus; None where they are served elsewhere, and viewers need not see them
+    metrics:  `host:port` where Prometheus may ask; "" for nowhere, or where figures are served elsewhere
+    figures:  of the fleets, for that
     health:   what /healthz says
     tell:     hears why an endpoint cannot be served
     """
@@ -59,14 +63,15 @@ class Web:
         listen: str = "",
         trusted: tuple[str, ...] = (),
         state: Path | None = None,
-        figures: Callable[[], Iterable[FleetFigures]] | None = list,
+        metrics: str = "",
+        figures: Callable[[], Iterable[FleetFigures]] = list,
         health: Callable[[], Mapping[str, Any]] = dict,
         tell: Tell = lambda ref, why: None,
     ) -> None:
         views = Views(fleets)
         proxies = networks(trusted)
         self._plane = MediaPlane(views, trusted=proxies)
-        self._figures = figures or list
+        self._figures = figures
         address = parse_listen(listen) if listen else None
         self.server: PublicServer | None = None
         if address is not None:
@@ -74,10 +79,14 @@ class Web:
                 views,
                 address,
                 health=health,
-                metrics=None if figures is None else self._metrics,
                 plane=self._plane,
                 page_files=PageFiles(asset_folders(state)),
                 trusted=proxies,
+            )
+        self.metrics: Listener | None = None
+        if metrics:
+            self.metrics = Listener(
+                metrics_application(self._metrics), parse_listen(metrics), "--metrics-listen"
             )
         taken = frozenset((address[1],)) if address is not None else frozenset[int]()
         self._sites = PlaneSites(views, self._plane, tell, taken=taken)
@@ -98,14 +107,21 @@ class Web:
     async def start(self) -> None:
         if self.server is not None:
             await self.server.start()
+        if self.metrics is not None:
+            try:
+                await self.metrics.start()
+            except ConfigError:
+                await self.stop()
+                raise
         self._serving = asyncio.create_task(self._sites.run(), name="serve endpoints of this machine")
 
     async def stop(self) -> None:
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
-        if self.server is not None:
-            await self.server.stop()
+        for one in (self.metrics, self.server):
+            if one is not None:
+                await one.stop()
         await self._plane.close()
 
     def _metrics(self) -> tuple[bytes, str]:

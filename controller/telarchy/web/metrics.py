@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -219,3 +220,15 @@ def _ready(status: Mapping[str, object]) -> str:
         if one.get("type") == "Ready":
             return str(one.get("status"))
     return "Unknown"
+
+
+def metrics_application(text: Callable[[], tuple[bytes, str]]) -> web.Application:
+    """Answers GET /metrics with what `text` gives (body, content type), and nothing else."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body, kind = text()
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: kind, hdrs.CACHE_CONTROL: "no-store"})
+
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    return app

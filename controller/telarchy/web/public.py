@@ -1,4 +1,4 @@
-"""The HTTP server that people and players may reach: pages, what there is to play, reports, metrics.
+"""The HTTP server that people and players may reach: pages, what there is to play, reports.
 
     GET  /watch/<stream>                              the page; /watch lists what is public
     GET  /api/v1/streams                              Public streams
@@ -6,11 +6,12 @@
     POST /api/v1/streams/<stream>/reports             what a player tells (see `web.reports`)
     POST /api/v1/endpoints/<name>/snapshots           what an external endpoint tells (see `streaming.snapshots`)
     GET  /live/<stream>/master.m3u8                   leads to where it plays best at the moment (302)
-    GET  /metrics, /healthz
+    GET  /healthz
 
 Watching, playing and reports may stand below `/p/<sig>/<expires>`, the token of a Private stream. With several
 fleets, `?namespace=` names one. A refusal is `{"error": sentence, "reason": word}`. Nothing here changes what is
-declared: that is asked on the control socket.
+declared: that is asked on the control socket; and
+figures for Prometheus, which name hosts and paths, are not for everybody: they have a listener of their own.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from telarchy.web.access import AccessDenied
 from telarchy.web.answers import NotFound
 from telarchy.web.fleetview import FleetView, Views
 from telarchy.web.forwarded import Networks, asker, origin
+from telarchy.web.listener import Listener
 from telarchy.web.pagefiles import PageFiles
 from telarchy.web.plane import MediaPlane
 from telarchy.web.playback import Token, listed, playback
@@ -60,7 +62,6 @@ _STATUS: tuple[tuple[type[TelarchyError], int, str], ...] = (
 class PublicServer:
     """Serves `listen` (host and port) while started. What it shows it asks `views` for.
 
-    metrics:  the text for Prometheus; None: not served
     plane:    serves what built-in endpoints have, below /live and /p; None: nothing
     trusted:  reverse proxies in front of it, whose word is taken for who asks
     """
@@ -71,53 +72,42 @@ class PublicServer:
         listen: tuple[str, int],
         *,
         health: Callable[[], Mapping[str, Any]] = dict,
-        metrics: Callable[[], tuple[bytes, str]] | None = None,
         plane: MediaPlane | None = None,
         page_files: PageFiles | None = None,
         trusted: Networks = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.views, self.book, self.port = views, ReportBook(), listen[1]
-        self._listen, self._health, self._metrics, self._clock = listen, health, metrics, clock
+        self.views, self.book = views, ReportBook()
+        self._listen, self._health, self._clock = listen, health, clock
         self._plane, self._trusted = plane, trusted
         self.page_files = page_files or PageFiles()
         self._asking = RateLimit(per_second=5.0, burst=60)
         self._reporting = RateLimit(per_second=0.5, burst=30)
         self._telling = RateLimit(per_second=2.0, burst=30)
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
 
     async def start(self) -> None:
         """Listen. Raises ConfigError when the address cannot be had."""
-        self._runner = web.AppRunner(
-            self.application(), access_log=None, handle_signals=False, shutdown_timeout=1.0
-        )
-        await self._runner.setup()
-        host, port = self._listen
-        site = web.TCPSite(self._runner, host, port)
-        try:
-            await site.start()
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ConfigError(
-                f"{host}:{port} cannot be listened on ({error.strerror or error}); give another `--listen`"
-            ) from None
-        assert self._runner.addresses
-        self.port = self._runner.addresses[0][1]
+        self._listener = Listener(self.application(), self._listen, "--listen")
+        await self._listener.start()
+
+    @property
+    def port(self) -> int:
+        return self._listener.port if self._listener is not None else self._listen[1]
 
     @property
     def address(self) -> str:
-        """Where it is found, as a URL without a path."""
-        host = self._listen[0]
-        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+        """Where it is found, as a URL without a path; "" while it is not started."""
+        return self._listener.address if self._listener is not None else ""
 
     @property
     def everywhere(self) -> bool:
         """Whether it listens on all addresses, so that nobody can be told just one."""
-        return self._listen[0] in ("0.0.0.0", "::")
+        return self._listener is not None and self._listener.everywhere
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.stop()
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[secured(_refusal)], client_max_size=SNAPSHOT_BYTES)
@@ -134,7 +124,6 @@ class PublicServer:
         add("GET", "/api/v1/streams", self._streams)
         add("POST", "/api/v1/endpoints/{endpoint}/snapshots", self._snapshot)
         add("GET", "/healthz", self._healthz)
-        add("GET", "/metrics", self._figures)
         if self._plane is not None:
             for path in ("/live/{rest:.*}", f"{SIGNED}/live/{{rest:.*}}"):
                 add("*", path, self._plane.serve)
@@ -200,12 +189,6 @@ class PublicServer:
 
     async def _healthz(self, request: web.Request) -> web.StreamResponse:
         return _json(dict(self._health()))
-
-    async def _figures(self, request: web.Request) -> web.StreamResponse:
-        if self._metrics is None:
-            raise NotFound("metrics are not served here")
-        text, kind = self._metrics()
-        return web.Response(body=text, headers={hdrs.CONTENT_TYPE: kind})
 
     # --- what they share ---------------------------------------------------------------------------------------
 

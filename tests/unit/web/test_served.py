@@ -27,9 +27,11 @@ async def test_a_controller_serves_what_it_declares(tmp_path: Path) -> None:
     (fleet / "fleet.yaml").write_text(
         MANIFESTS.replace("connection: {local: {}}", "connection: {ssh: {endpoints: [a@192.0.2.9]}}")
     )
-    options = RunOptions(state=tmp_path / "state", source=str(fleet), listen="127.0.0.1:0")
+    options = RunOptions(
+        state=tmp_path / "state", source=str(fleet), listen="127.0.0.1:0", metrics="127.0.0.1:0"
+    )
     async with controller(options) as running:
-        assert running.web.server is not None
+        assert running.web.server is not None and running.web.metrics is not None
         following = await declared(running)
         try:
             async with aiohttp.ClientSession(running.web.server.address) as client:
@@ -43,6 +45,10 @@ async def test_a_controller_serves_what_it_declares(tmp_path: Path) -> None:
                 async with client.post("/api/v1/streams/garden/reports", json=report) as answer:
                     assert answer.status == 204
                 async with client.get("/metrics") as answer:
+                    assert answer.status == 404, "viewers need not know"
+                async with client.get(f"{running.web.metrics.address}/healthz") as answer:
+                    assert answer.status == 404
+                async with client.get(f"{running.web.metrics.address}/metrics") as answer:
                     assert answer.content_type == "text/plain"
                     figures = await answer.text()
         finally:
@@ -58,5 +64,9 @@ async def test_an_address_that_cannot_be_had_ends_the_start_cleanly(tmp_path: Pa
     with pytest.raises(ConfigError, match="no address to listen on"):
         async with controller(RunOptions(state=tmp_path / "state", listen="nowhere")):
             pass
+    taken = RunOptions(state=tmp_path / "state", listen="127.0.0.1:0", metrics="192.0.2.1:1")
+    with pytest.raises(ConfigError, match="another `--metrics-listen`"):
+        async with controller(taken):
+            pass
     async with controller(RunOptions(state=tmp_path / "state")) as running:
-        assert running.web.server is None
+        assert running.web.server is None and running.web.metrics is None

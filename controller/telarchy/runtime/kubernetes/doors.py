@@ -55,7 +55,6 @@ async def web_server(health: HealthServer, options: OperatorOptions) -> AsyncIte
         trusted=options.trusted,
         state=options.fleets.state,
         # who probes and scrapes does so at its own port; this one may be open to everybody
-        figures=None if options.liveness else health.figures,
         health=dict if options.liveness else health.report,
         tell=tell,
     )
