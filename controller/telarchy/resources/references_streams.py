@@ -146,6 +146,14 @@ def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem
                 path,
                 rule="source-without-url",
             )
+        closed = [each.name for each in one.streams if other.has(each.name) and _secret_is_ours(each)]
+        if theirs.role == "ExternalOrigin" and closed:
+            yield one.loaded.problem(
+                f"{name} runs elsewhere and cannot know the secret by which this edge asks for the private stream "
+                f"{closed[0]}: give the stream `playback: {{secretRef: …}}` with the secret that is in force there",
+                path,
+                rule="source-without-secret",
+            )
         wanted = {stream.name for stream in one.streams}
         if wanted and not wanted & {stream.name for stream in other.streams}:
             yield one.loaded.problem(
@@ -154,6 +162,11 @@ def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem
                 rule="source-without-streams",
                 severity="warning",
             )
+
+
+def _secret_is_ours(stream: Stream) -> bool:
+    """Whether it opens by a secret that the controller makes and shows to nobody."""
+    return stream.spec.visibility == "Private" and stream.spec.playback.secret_ref is None
 
 
 def _circles(endpoints: Mapping[str, _Endpoint]) -> Iterator[Problem]:

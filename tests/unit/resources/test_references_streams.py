@@ -101,6 +101,16 @@ def test_a_fleet_with_streams_has_no_findings() -> None:
         ),
         (
             [
+                external("far", publicURL="https://far.example"),
+                edge("e", "far", mode="Relay"),
+                stream(),
+            ],
+            "source-without-secret",
+            "give the stream `playback: {secretRef: …}` with the secret that is in force there",
+            "error",
+        ),
+        (
+            [
                 stream(labels={"a": "b"}),
                 origin(),
                 origin("other", on="vps", streamSelector={"matchLabels": {"a": "c"}}),
@@ -261,3 +271,21 @@ def test_another_namespace_is_another_fleet() -> None:
     elsewhere = edge("edge", "origin", on="black")
     elsewhere["metadata"]["namespace"] = "cabin"
     assert {one.rule for one in found(*GOOD, elsewhere)} == {"no-hosts", "unknown-endpoint"}
+
+
+@pytest.mark.parametrize(
+    ("role", "spec"),
+    [
+        ("ExternalOrigin", {"visibility": "Unlisted"}),
+        ("ExternalOrigin", {"playback": {"secretRef": {"name": "garden", "key": "playback"}}}),
+        ("ExternalEdge", {}),  # a CDN in front of ours passes on what it is asked
+    ],
+)
+@pytest.mark.parametrize("mode", ["Cache", "Relay"])
+def test_a_source_elsewhere_can_give_what_it_knows_the_secret_of(
+    role: str, spec: dict[str, Any], mode: str
+) -> None:
+    garden = manifest("Stream", "garden", {"ingest": {"test": {}}, **spec})
+    far = manifest("MediaEndpoint", "far", {"role": role, "publicURL": "https://far.example"})
+    problems = found(host("black"), host("vps"), origin(), far, edge("e", "far", mode=mode), garden)
+    assert "source-without-secret" not in {one.rule for one in problems}
