@@ -344,6 +344,7 @@ class EndpointVersions(Status):
     nginx: str = Field(default="", max_length=128)
     ffmpeg: str = Field(default="", max_length=128)
     varnish: str = Field(default="", max_length=128)
+    modules: str = Field(default="", max_length=256, description="Of nginx, like http_js, rtmp.")
 
 
 class MediaEndpointStatus(ResourceStatus):

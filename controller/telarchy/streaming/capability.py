@@ -85,6 +85,7 @@ class Streaming(Capability):
             endpoints=self.observer.seen(),
             marks=dict(self._marks.by_name),
             bases=self.observer.bases(),
+            tools=dict(self.observer.tools),
             owner=self._bench.owner,
             former=self._remembered.former,
             interval=self.observer.interval,

@@ -7,7 +7,7 @@ from typing import Any
 from telarchy.core.hosts import HostState
 from telarchy.core.plan import Decision
 from telarchy.core.service import ServiceState
-from telarchy.core.words import rfc3339
+from telarchy.core.words import listing, rfc3339
 from telarchy.resources.mediaendpoint import MAX_STREAMS
 from telarchy.resources.stream import Stream
 from telarchy.streaming import figures
@@ -87,6 +87,13 @@ def endpoint_status(done: Deliberation, place: Place, now: float) -> dict[str, A
         else [],
         "conditions": _conditions(done, place, whole),
     }
+    if (tools := done.terms.seen.tools.get(place.host_name)) is not None and not place.external:
+        status["versions"] = {
+            "nginx": tools.nginx,
+            "ffmpeg": tools.ffmpeg,
+            "varnish": tools.varnish,
+            "modules": listing([one.removeprefix("ngx_").removesuffix("_module") for one in tools.modules]),
+        }
     if seen is not None and seen.free is not None:
         status["spool"] = {"free": figures.space(seen.free, seen.total), "total": seen.total}
     if choice := main_choice(done, place):

@@ -229,6 +229,16 @@ class BaseSeen:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """Versions of what endpoints run with on a host, "" for what is not there. `modules`: of nginx, as files."""
+
+    nginx: str = ""
+    ffmpeg: str = ""
+    varnish: str = ""
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class StreamingSeen:
     """The section of an Observation that is about streams.
 
@@ -237,6 +247,7 @@ class StreamingSeen:
     choices:      by `edge/stream`
     deployed:     by `Deployed.key`
     bases:        by host that was looked at: all folders of endpoints there
+    tools:        by host with endpoints that was looked at
     marks:        of secrets, by `namespace/name/key`: changes when the secret does; None when it cannot be read
     orphans:      streams that were last declared with `deletionPolicy: Orphan`
     told:         what was last told in events, by subject
@@ -251,6 +262,7 @@ class StreamingSeen:
     choices: Mapping[str, Choice] = field(default_factory=dict)
     deployed: Mapping[str, Deployed] = field(default_factory=dict)
     bases: Mapping[str, tuple[BaseSeen, ...]] = field(default_factory=dict)
+    tools: Mapping[str, Tools] = field(default_factory=dict)
     marks: Mapping[str, str | None] = field(default_factory=dict)
     orphans: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)

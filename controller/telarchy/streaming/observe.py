@@ -24,7 +24,7 @@ from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
 from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
-from telarchy.streaming.evidence import BaseSeen, Carried, EndpointSeen
+from telarchy.streaming.evidence import BaseSeen, Carried, EndpointSeen, Tools
 from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
@@ -126,6 +126,7 @@ class Observer:
         self._wake: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
         self._bases: dict[str, tuple[BaseSeen, ...]] = {}
+        self.tools: dict[str, Tools] = {}  # by host
         self._surveyed: dict[str, float] = {}  # by host, on the monotonic clock
         self._soft_told = 0.0
         self._soft_news = False
@@ -135,6 +136,9 @@ class Observer:
     def configure(self, world: World) -> None:
         """Take note of what is declared. What is known of an endpoint on another host now is forgotten."""
         self._world = world
+        for host in {one.spec.host_ref for one in world.of(MediaEndpoint)} - self.tools.keys():
+            if host in self._bases:
+                self._surveyed.pop(host, None)  # it was not asked yet what endpoints would run with
         hosts = {host.name: host for host in world.of(Host)}
         streams = world.of(Stream)
         declared = {one.name: one for one in world.of(MediaEndpoint)}
@@ -231,8 +235,10 @@ class Observer:
         """Hosts that were not looked at lately."""
         due = time.monotonic() - SURVEY_SECONDS
         hosts = self._world.of(Host)
-        for gone in self._bases.keys() - {host.name for host in hosts}:
-            del self._bases[gone]
+        names = {host.name for host in hosts}
+        for known in (self._bases, self.tools):
+            for gone in known.keys() - names:
+                del known[gone]
         return [host for host in hosts if self._surveyed.get(host.name, due) <= due]
 
     async def _keep_surveying(self) -> None:
@@ -245,23 +251,24 @@ class Observer:
     async def survey(self, host: str) -> None:
         """Look at all folders of endpoints on a host. One that does not answer leaves what is known."""
         self._surveyed[host] = time.monotonic()
-        parents = {
-            str(one.spec.spool.path)
-            for one in self._world.of(MediaEndpoint)
-            if one.spec.spool.path is not None and not one.spec.is_external
-        }
+        endpoints = [one for one in self._world.of(MediaEndpoint) if not one.spec.is_external]
+        parents = {str(one.spec.spool.path) for one in endpoints if one.spec.spool.path is not None}
+        tools = any(one.spec.host_ref == host for one in endpoints)
         try:
             link = await self._links.link(host)
-            answer = await link.run(survey_argv(sorted(parents)), timeout=SURVEY_TIMEOUT)
+            answer = await link.run(survey_argv(sorted(parents), tools=tools), timeout=SURVEY_TIMEOUT)
         except (TelarchyError, OSError, TimeoutError):
             self._surveyed[host] -= SURVEY_SECONDS - SURVEY_RETRY_SECONDS
             return
-        found = read_survey(answer.stdout) if answer.ok else None
+        found = read_survey(answer.stdout, tools=tools) if answer.ok else None
         if found is None:
             return
-        known = self._bases.get(host)
-        self._bases[host] = found
-        if known is None or [_lying(one) for one in known] != [_lying(one) for one in found]:
+        known, had = self._bases.get(host), self.tools.get(host)
+        self._bases[host] = found.bases
+        if found.tools is not None:
+            self.tools[host] = found.tools
+        news = known is None or [_lying(one) for one in known] != [_lying(one) for one in found.bases]
+        if news or had != self.tools.get(host):
             self._wake()
 
     async def look_again(self, name: str) -> None:

@@ -18,8 +18,8 @@ from telarchy.resources.fleet import Fleet
 from telarchy.resources.meta import Ref
 from telarchy.streaming import layout
 from telarchy.streaming.actions import Retire
-from telarchy.streaming.evidence import BaseSeen, Deployed
-from telarchy.streaming.survey import read_survey, survey_argv
+from telarchy.streaming.evidence import BaseSeen, Deployed, Tools
+from telarchy.streaming.survey import Survey, read_survey, survey_argv
 from tests.unit.streaming.stage import Stage, edge, origin, ssh_host, stream
 from tests.world import NOW
 
@@ -191,8 +191,8 @@ async def test_a_survey_finds_what_lies_there_and_changes_nothing(
         os.utime(one, (1e9, 1e9))
     answer = await link.run(survey_argv([str(spool), str(tmp_path / "nowhere")]))
     found = read_survey(answer.stdout)
-    assert found is not None and answer.stderr == b""
-    by_name = {one.base: one for one in found}
+    assert found is not None and found.tools is None and answer.stderr == b""
+    by_name = {one.base: one for one in found.bases}
     assert set(by_name) == {usual, given, str(old), str(moved)}
     mine = by_name[usual]
     assert mine.leads and abs(mine.holding.since - time.time()) < 100
@@ -205,12 +205,51 @@ async def test_a_survey_finds_what_lies_there_and_changes_nothing(
     assert all(one.stat().st_mtime == 1e9 for one in tmp_path.rglob(services.MARKER))
 
 
+async def test_what_endpoints_run_with_is_asked_for_where_there_are_any(tmp_path: Path) -> None:
+    tools = {
+        "nginx": "echo nginx version: nginx/1.22.1 >&2",
+        "ffmpeg": "echo ffmpeg version 5.1.8-0+deb12u1 Copyright",
+    }
+    tools["varnishd"] = "echo 'varnishd (varnish-7.1.1 revision x)' >&2"
+    for name, script in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    argv = ["env", f"PATH={tmp_path}:/usr/bin:/bin", *survey_argv([], tools=True)]
+    answer = await LocalLink("black").run(argv)
+    found = read_survey(answer.stdout, tools=True)
+    assert found is not None and found.tools is not None
+    assert replace(found.tools, modules=()) == Tools("1.22.1", "5.1.8", "7.1.1")
+    none = await LocalLink("black").run(survey_argv([]))
+    assert b"tool" not in none.stdout and b"module" not in none.stdout
+
+
+def test_an_endpoint_tells_its_versions_once_they_are_known() -> None:
+    made = Stage(BLACK, origin())
+    made.settle()
+    assert "versions" not in made.status("MediaEndpoint", "origin")
+    known = Tools("1.22.1", "5.1.8", "", ("ngx_http_js_module", "ngx_rtmp_module"))
+    made.memory = replace(made.memory, tools={"black": known})
+    made.run(3)
+    assert made.status("MediaEndpoint", "origin")["versions"] == {
+        "nginx": "1.22.1",
+        "ffmpeg": "5.1.8",
+        "varnish": "",
+        "modules": "http_js, rtmp",
+    }
+    made.off.add("black")
+    made.run(30)
+    assert made.status("MediaEndpoint", "origin")["versions"]["nginx"] == "1.22.1"
+
+
 def test_half_an_answer_is_none() -> None:
     line = "base\t/a\taaaa\t0\t1\t2\tdefault\ta\tRelease\tme"
-    assert read_survey(f"{line}\nend\n".encode()) == (
-        BaseSeen("/a", Holding("aaaa", "me", 0, 1, 2, "default", "a", "Release")),
+    assert read_survey(f"{line}\nend\n".encode()) == Survey(
+        (BaseSeen("/a", Holding("aaaa", "me", 0, 1, 2, "default", "a", "Release")),)
     )
     for text in ("", line, f"{line}\n", f"{line}\nend", "end"):
         assert read_survey(text.encode()) is None
-    assert read_survey(b"base\tx\nwhat\nend\n") == ()
+    assert read_survey(b"base\tx\nwhat\nend\n") == Survey()
+    long = b"tool\tnginx\t" + b"1." * 500 + b"\x1b\nmodule\tm\x07\nend\n"
+    found = read_survey(long, tools=True)
+    assert found is not None and found.tools == Tools(nginx="1." * 32, modules=("m",))
     assert Deployed("a", "h", "/a").policy == "Release"

@@ -1,12 +1,15 @@
-# bases.sh [PARENT…]: the folders of endpoints that lie here, whoever made them: all below the default place, and below
-# each PARENT those of our name. Changes nothing. Before it stand job-lib.sh, service-lib.sh and service-owner.sh.
+# bases.sh TOOLS [PARENT…]: the folders of endpoints that lie here, whoever made them: all below the default place, and
+# below each PARENT those of our name. Changes nothing. Before it stand job-lib.sh, service-lib.sh and service-owner.sh.
 #
 # A line each, with tabs between: base BASE OWNER_ID TERM SINCE ALIVE NAMESPACE NAME POLICY OWNER'S_NAME. BASE is the path
-# as it was declared, or where the folder lies with a colon before it: it does not say, or was moved. At last: end.
+# as it was declared, or where the folder lies with a colon before it: it does not say, or was moved. With TOOLS=yes also what
+# endpoints run with: tool NAME VERSION, module NAME. At last: end.
 # shellcheck shell=sh
 LC_ALL=C
 export LC_ALL
 MOST=1000
+tools=$1
+shift
 
 if stat -c %Y / >/dev/null 2>&1; then
     written() { stat -c %Y "$1" 2>/dev/null; }
@@ -49,4 +52,19 @@ for parent; do
         (cd -- "$place" && show) 2>/dev/null
     done
 done
+
+# version NAME TOOL ARGUMENT: the first thing in its first lines that looks like one.
+version() {
+    command -v "$2" >/dev/null || return
+    printf 'tool\t%s\t%s\n' "$1" "$("$2" "$3" 2>&1 </dev/null |
+        sed -n 's/^[^0-9]*\([0-9][0-9]*\.[0-9][0-9A-Za-z.]*\).*/\1/p;5q' | head -n 1)"
+}
+if [ "$tools" = yes ]; then
+    version nginx nginx -v
+    version ffmpeg ffmpeg -version
+    version varnish varnishd -V || version varnish vinyld -V
+    for module in ngx_rtmp_module ngx_http_js_module; do
+        [ ! -e "/usr/lib/nginx/modules/$module.so" ] || printf 'module\t%s\n' "$module"
+    done
+fi
 echo end
