@@ -61,6 +61,11 @@ lint: venv-test ## the cheap checks of `make test`, in seconds
 pytest: venv-test prerequisites assets-test ## the tests alone (ARGS="tests/unit -k plan -x")
 	@$(BIN)/pytest $(ARGS)
 
+.PHONY: counterparties
+counterparties: venv-test ## streams with OBS, VLC, Kodi, GStreamer, mpv: installs them (500 MB) and takes half an hour
+	@sh tools/setup.sh counterparties
+	@TELARCHY_TEST_COUNTERPARTIES=yes $(BIN)/pytest tests/counterparties -s $(ARGS)
+
 .PHONY: fmt
 fmt: venv-test ## format the code and sort its imports
 	@$(BIN)/ruff check --fix --quiet . && $(BIN)/ruff format --quiet .

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Prepares this folder: `setup.sh run` and `setup.sh test` make the virtual environment, `setup.sh lab` installs
-# what the lab's hosts need. Does nothing, quickly, where nothing has changed.
+# what the lab's hosts need, `setup.sh counterparties` what people publish and watch with. Does nothing, quickly,
+# where nothing has changed.
 set -eu
 cd "$(dirname "$0")/.."
 venv="${VENV:-.venv}"
@@ -100,5 +101,15 @@ lab)
         say "the lab boots real hosts and needs root; its tests are skipped (\`sudo make test\` runs them)"
     fi
     ;;
-*) stop "usage: setup.sh run|test|lab" ;;
+counterparties)
+    wanted=""
+    for one in obs-studio vlc-bin vlc-plugin-base kodi mpv pulseaudio xvfb ffmpeg nginx libnginx-mod-rtmp \
+        libnginx-mod-http-js libgl1-mesa-dri gstreamer1.0-tools gstreamer1.0-plugins-base \
+        gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav; do
+        dpkg -s "$one" >/dev/null 2>&1 || wanted="$wanted $one"
+    done
+    # shellcheck disable=SC2086 # a list of package names
+    [ -z "$wanted" ] || apt $wanted
+    ;;
+*) stop "usage: setup.sh run|test|lab|counterparties" ;;
 esac
