@@ -82,13 +82,12 @@ def _ours(terms: Terms, one: BaseSeen) -> bool:
 def _declared(terms: Terms, host: str, one: BaseSeen) -> bool:
     """Whether it is, or may be, the folder of a declared endpoint: two Hosts can be one machine, and two paths one
     folder, so that only what was seen to be another one counts as such."""
-    for place in terms.places.values():
-        if place.host_name == host and (place.base == one.base or place.name == one.holding.resource):
-            return True
-    elsewhere = terms.places.get(one.holding.resource)
-    if elsewhere is None or elsewhere.external:
+    if any((place.host_name, place.base) == (host, one.base) for place in terms.places.values()):
+        return True
+    other = terms.places.get(one.holding.resource)
+    if other is None or other.external:
         return False
-    there = elsewhere.seen
-    if elsewhere.unknown or there is None or (there.present and there.holding is None):
+    there = other.seen
+    if other.unknown or there is None or (there.present and there.holding is None):
         return True
     return there.holding is not None and there.holding.since == one.holding.since

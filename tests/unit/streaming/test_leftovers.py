@@ -118,6 +118,19 @@ def test_what_moved_to_another_host_leaves_the_old_one_once_it_is_known_to_be_an
     assert made.there["origin@black"].services, "and goes on where it is declared"
 
 
+def test_what_moved_to_another_path_leaves_the_old_one_unless_it_is_the_same_folder() -> None:
+    made = stage(more=(origin(spool={"path": "/srv"}), stream(ingest={"test": {}})))
+    made.settle()
+    made.run(3)
+    since = made.holdings["origin@black"].since
+    made.memory = replace(made.memory, bases={"black": (lying("origin", since=since),)})
+    made.run(3)
+    assert not any(isinstance(one.action, Retire) for one in made.plan.steps), "one is a link to the other"
+    made.memory = replace(made.memory, bases={"black": (lying("origin", since=since - 9),)})
+    made.round()
+    assert retired(made) == [("origin", "black", layout.base("origin"))]
+
+
 def test_two_hosts_that_are_one_machine_do_not_undo_what_is_declared_there() -> None:
     made = stage(on="vps", more=(origin(), stream(ingest={"test": {}})))
     made.settle()
