@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Iterator
@@ -11,8 +10,6 @@ from typing import Any
 
 import pytest
 
-from telarchy.links import services
-from telarchy.links.local import LocalLink
 from tests.unit.cli.test_streams_whole import Evening, free_port
 
 ASKED_FOR = "TELARCHY_TEST_COUNTERPARTIES"
@@ -70,8 +67,10 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     )
     made.until(lambda: made.phase() == "Starting", "it waits for a publisher")
     yield made
+    for manifest in made.fleet.glob("*.yaml"):
+        if not manifest.name.startswith("Host"):
+            manifest.unlink()
+    made.until(lambda: not list((folder / "spool").iterdir()), "everything is stopped and removed")
     for process in reversed(made.processes):
         process.terminate()
         process.wait(60)
-    for base in (folder / "spool").glob("*"):
-        asyncio.run(services.retire(LocalLink("here"), str(base)))
