@@ -150,7 +150,7 @@ class ApiClient:
         return next((one for one in status.get("conditions", []) if one["type"] == condition), {})
 
     async def until_ready(
-        self, kind: str, name: str, *, status: str = "True", namespace: str = "", seconds: float = 20
+        self, kind: str, name: str, *, status: str = "True", namespace: str = "", seconds: float = 60
     ) -> Object:
         """Wait until Ready has this status for the present generation. Returns the object."""
         found: Object = {}
@@ -167,7 +167,7 @@ class ApiClient:
 
 
 async def until(
-    asked: Callable[[], Any], what: str, seconds: float = 20, shown: Callable[[], Any] = lambda: ""
+    asked: Callable[[], Any], what: str, seconds: float = 60, shown: Callable[[], Any] = lambda: ""
 ) -> None:
     """Poll until it is true; a failure says what was waited for."""
     end = time.monotonic() + seconds

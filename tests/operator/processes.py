@@ -57,7 +57,7 @@ class Running:
         _, said = await self.health()
         return bool(said.get("fleets", {}).get(namespace, {}).get("leading"))
 
-    async def until_listed(self, seconds: float = 20) -> None:
+    async def until_listed(self, seconds: float = 60) -> None:
         async def listed() -> bool:
             return bool((await self.health())[1].get("listed"))
 
