@@ -12,7 +12,7 @@ from tests.lab.fleet import MakeFleet
 from tests.lab.host import LabHost
 from tests.lab.lab import Lab
 from tests.lab.story import Story
-from tests.lab.streams import Streams, Viewer, answered, fetch, numbers, plays_at, plays_past, running
+from tests.lab.streams import Streams, Viewer, answered, fetch, numbers, plays_at, plays_past
 from tests.lab.tree import MEDIA_PACKAGES
 
 
@@ -33,11 +33,10 @@ def two_origins(streams: Streams) -> None:
 
 
 def settled(streams: Streams, *edges: str, source: str = "first") -> None:
-    """Wait until edges play from a source."""
+    """Wait until edges play from a source. Slowly, for all it matters: encoders share the cores of this machine."""
+    plays = [(state, source) for state in ("Healthy", "Degraded")]
     for edge in edges:
-        streams.story.until(
-            lambda edge=edge: streams.endpoint(edge, "state", "source") == ("Healthy", source), 90, edge
-        )
+        streams.story.until(lambda edge=edge: streams.endpoint(edge, "state", "source") in plays, 120, edge)
 
 
 def told(text: str) -> None:
@@ -203,11 +202,8 @@ def test_edges_do_without_a_controller_and_a_new_one_restarts_nothing(streams: S
         story.until(lambda: cached.last and relayed.last, 20)
 
         # The controller dies; viewers go on. The origin dies too; the edge knows where else to ask.
-        processes = {
-            (host.name, name): running(host, name)
-            for host in story.hosts.values()
-            for name in ("ffmpeg", "nginx")
-        }
+        story.until(lambda: idle(story), 30, "that nothing is to do")
+        processes = lasting(story)
         starts = {name: streams.starts(name) for name in ("first", "second", "cache", "relay")}
         story.kill()
         killed = time.monotonic()
@@ -216,7 +212,7 @@ def test_edges_do_without_a_controller_and_a_new_one_restarts_nothing(streams: S
         story.start()
         settled(streams, "cache", "relay")
         story.until(lambda: idle(story), 30, "that nothing is to do")
-        assert processes == {(host, name): running(story.hosts[host], name) for host, name in processes}
+        assert processes == lasting(story), story.events()
         assert starts == {name: streams.starts(name) for name in starts}
         story.kill()
         gone = time.monotonic()
@@ -241,6 +237,18 @@ def test_edges_do_without_a_controller_and_a_new_one_restarts_nothing(streams: S
     settled(streams, "cache", "relay")
     story.until(lambda: streams.ready("stream/garden") == ("True", "Playing"), 40)
     assert streams.status("stream/garden")["generation"] == generation
+
+
+def lasting(story: Story) -> dict[tuple[str, str], list[str]]:
+    """The processes that play on each host. Of nginx without those that end by themselves: its old workers, and who
+    loads its cache in the first minute."""
+    found = {}
+    for host in story.hosts.values():
+        for name in ("ffmpeg", "nginx"):
+            told = host.run(["pgrep", "-a", "-x", name], check=False).stdout.decode().splitlines()
+            stay = [line for line in told if not re.search("shutting down|cache loader", line)]
+            found[host.name, name] = [line.split()[0] for line in stay]
+    return found
 
 
 def idle(story: Story) -> bool:

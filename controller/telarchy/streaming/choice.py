@@ -22,7 +22,9 @@ from telarchy.streaming.health import PLAYABLE, StreamState
 CATCHING_UP_SECONDS = 1.0
 FORGIVEN_SEGMENTS = 2  # players hold three in stock
 LASTED_SECONDS = 60.0  # that a source was fetched from besides the clear time, for it to count as reached
-MOST_PATIENCE = 16.0  # clear times
+NOTED_SECONDS = 10.0  # that one failed is noted no more often
+LEAST_PATIENCE = 5.0  # seconds, where one that failed more than once is concerned
+MOST_PATIENCE = 900.0  # seconds, if the clear time itself is no longer
 
 
 @dataclass(frozen=True)
@@ -111,13 +113,13 @@ def _first(able: Sequence[SourceView], sources: Sequence[SourceView], at: int | 
 def _leave(
     before: Choice, current: SourceView, able: Sequence[SourceView], at: int | None, terms: Terms, now: float
 ) -> Chosen:
-    stays = replace(before, better="", better_since=None)
+    failed = _with(before, current, terms, now)
+    stays = replace(before, better="", better_since=None, failed=failed)
     fit = [one for one in able if _not_behind(one, at)]
     rested = fit
     if current.failing:  # as the others may have been a moment ago
         rested = [one for one in fit if now >= _rests(before, one.name, terms.min_switch_interval)]
     if rested:
-        failed = _with(before, current, terms, now)
         return Chosen(Choice(rested[0].name, now, why=current.trouble, failed=failed))
     if fit:
         until = min(_rests(before, one.name, terms.min_switch_interval) for one in fit)
@@ -128,13 +130,18 @@ def _leave(
     return Chosen(stays, f"{current.trouble}; no other source plays")
 
 
-def _with(before: Choice, left: SourceView, terms: Terms, now: float) -> dict[str, tuple[float, float]]:
-    """What is remembered of sources that failed this edge, when one is left: how often without a break, and when."""
+def _with(before: Choice, current: SourceView, terms: Terms, now: float) -> dict[str, tuple[float, float]]:
+    """What is remembered of sources that failed this edge, when the current one plays nothing: how often without a
+    break, and when they did last."""
     failed = {name: (times, at) for name, (times, at) in before.failed.items()}
-    if now - before.since >= terms.clear_after + LASTED_SECONDS:
-        failed.pop(left.name, None)
-    if left.failing:
-        failed[left.name] = (failed.get(left.name, (0, 0))[0] + 1, now)
+    times, at = failed.get(current.name, (0, 0.0))
+    if now - max(at, before.since) >= terms.clear_after + LASTED_SECONDS:
+        failed.pop(current.name, None)
+        times, at = 0, 0.0
+    if current.failing:
+        counted = times > 0 and at >= before.since
+        if not counted or now - at >= NOTED_SECONDS:
+            failed[current.name] = (times if counted else times + 1, now)
     return failed
 
 
@@ -144,7 +151,10 @@ def failures(before: Choice, source: str) -> int:
 
 
 def _longer(span: float, times: int) -> float:
-    return float(span * min(MOST_PATIENCE, 2.0 ** max(0, min(times - 1, 8))))
+    """Twice as long each time from the second on."""
+    if times < 2:
+        return span
+    return min(max(span, MOST_PATIENCE), max(span, LEAST_PATIENCE) * 2.0 ** min(times - 1, 16))
 
 
 def patience(before: Choice, source: str, terms: Terms) -> float:

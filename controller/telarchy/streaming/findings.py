@@ -198,7 +198,8 @@ def _views(
                     f"nothing has come from {other.name} for more than {place.limits(stream).stale_after:g} s"
                 )
             away = other.state in (HostState.SUSPECT, HostState.DOWN)
-            if state is StreamState.UNKNOWN and own in PLAYABLE and not (failing or away):
+            unseen = other.seen is None and not other.external  # by a controller that has just begun to look
+            if state is StreamState.UNKNOWN and (own in PLAYABLE or unseen) and not (failing or away):
                 state = StreamState.DEGRADED  # we cannot see it, but the edge is served by it
         seen = stream_on(other, stream.name)
         yield SourceView(

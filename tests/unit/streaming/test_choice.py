@@ -142,6 +142,21 @@ def test_where_nobody_can_tell_a_cache_goes_by_its_fetches() -> None:
     assert stage.told == ["edge: garden: from a to b: 4 of 4 fetches from a failed in the last 6 s"]
 
 
+def test_a_controller_that_begins_leaves_no_source_before_it_has_looked_at_it() -> None:
+    stage = two()
+    seen = stage.reported.pop("a")
+    begun = {name: replace(one, playlists={}) for name, one in stage.reported["edge"].streams.items()}
+    stage.reported["edge"] = replace(stage.reported["edge"], streams=begun)
+    for _ in range(3):
+        stage.now += 1
+        stage.round()
+    assert not stage.told and stage.status("MediaEndpoint", "edge")["source"] == "a"
+    stage.reported["a"] = seen
+    stage.off.add("black")
+    stage.run(8)
+    assert stage.status("MediaEndpoint", "edge")["source"] == "b", "that one is away"
+
+
 def test_one_silent_moment_is_no_reason_and_what_comes_is_believed() -> None:
     stage = two(mode="Relay")
     stage.cut.add(("edge", "a"))
