@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import aiohttp
 import pytest
 
 from tests.operator.client import until
@@ -160,6 +161,28 @@ async def test_a_lease_that_another_takes_is_let_go_at_once(api, operators):
 
     await until(leads, "it takes over from the one that does not renew, whatever its clock says", 10)
     assert (await api.lease())["spec"]["leaseTransitions"] == 8
+
+
+async def test_a_lease_that_somebody_deletes_is_lost_and_made_anew(api, gate, operators):
+    """Not with its namespace: then another operator could make one, so this one may not go on."""
+    await some_fleet(api)
+    running = await operators.start()
+    await api.until_ready("CustodyFloor", "films")
+    first = (await api.lease())["metadata"]["uid"]
+    await api.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{api.namespace}/leases/telarchy")
+
+    async def anew() -> bool:
+        try:
+            return bool((await api.lease())["metadata"]["uid"] != first) and await running.leads(
+                api.namespace
+            )
+        except aiohttp.ClientResponseError:
+            return False
+
+    await until(anew, "there is another Lease, and it acts again", 60, running.log.read_text)
+    assert "holds the Lease" in running.log.read_text()
+    await api.apply("Host", "cellar", HOST | root("cellar"))
+    await api.until_ready("Host", "cellar")
 
 
 async def test_one_broken_fleet_disturbs_no_other(api, operators):

@@ -59,6 +59,14 @@ async def test_secrets_are_read_by_name_and_again_when_they_change(api, gate, tm
             secrets.resolve("attic-login", "other")
         with pytest.raises(SecretMissing, match="has not been read"):
             secrets.resolve("somebody-elses", "key")
+        await api.call("DELETE", f"/api/v1/namespaces/{api.namespace}/secrets/attic-login")
+        assert not await secrets.refresh(declared, leaving=True)  # it may be what something is undone with
+        assert secrets.resolve("attic-login", "id_ed25519").reveal() == b"second"
+        assert await secrets.refresh(declared)
+        with pytest.raises(SecretMissing, match="does not exist"):
+            secrets.resolve("attic-login", "id_ed25519")
+        await put(api, "attic-login", id_ed25519=b"second")
+        assert await secrets.refresh(declared)
         gate.refuse("GET", "/secrets/", 503, 100)
         assert not await secrets.refresh(declared)  # what was read stays while nothing answers
         assert secrets.resolve("attic-login", "id_ed25519").reveal() == b"second"
