@@ -148,7 +148,7 @@ class Operator:
             refused = {one: why for one in named if (why := await self._refusal(one, missing))}
             if not missing and len(refused) < len(named):
                 break
-            self._wait_for(missing or set(refused.values()), how=KINDS_ADVICE if missing else RIGHTS_ADVICE)
+            self._wait_on(missing or set(refused.values()), how=KINDS_ADVICE if missing else RIGHTS_ADVICE)
             await asyncio.sleep(KINDS_PAUSE_SECONDS if missing else pause)
             pause = pause if missing else min(2 * pause, LONGEST_KNOCK_SECONDS)
         self.waiting = ()
@@ -157,7 +157,7 @@ class Operator:
             log.error("%s is left out until it may be read: %s", namespace, why)
         return tuple(one for one in named if one is not None and one not in refused)
 
-    def _wait_for(self, what: set[str], *, how: str) -> None:
+    def _wait_on(self, what: set[str], *, how: str) -> None:
         """A restart would mend none of it, so this is told and counts as alive."""
         if self.waiting != tuple(sorted(what)):
             self.waiting = tuple(sorted(what))
