@@ -119,6 +119,7 @@ async def stage(api, tmp_path) -> AsyncIterator[Stage]:
     made = Stage(api, tmp_path / "spool", free_endpoint_port())
     yield made
     if made.base.exists():  # left on purpose, or by a test that failed
+        (made.base / services.MARKER).write_text("")  # its owner is gone: it is nobody's
         await services.retire(LocalLink("here"), str(made.base))
 
 
