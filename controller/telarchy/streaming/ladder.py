@@ -30,6 +30,7 @@ READ_TIMEOUT = 10_000_000  # microseconds that a source may say nothing
 PUBLISHED_TIMEOUT = 20_000_000
 PATTERN_RATE = 30
 LEAST_NEED_KIB = 1024
+TIMESCALE = 90_000  # of pictures, per second, as in MPEG-TS
 # Number and time of the first segment, and how far back a copy begins: the host's affair.
 START, OFFSET, BACK = "START", "OFFSET", "BACK"
 WAITS_SHORTLY: tuple[float, ...] = (0.3, 1, 2, 5)  # whose end is no failure: the publisher or the source left
@@ -259,8 +260,10 @@ def hls_output(
         *("-hls_delete_threshold", str(window), "-start_number", START),
         *("-hls_flags", "+".join((*flags, "append_list"))),
         *("-hls_segment_type", "fmp4", "-hls_fmp4_init_filename", "init.mp4"),
-        # Times are written as they are and not from each start on, so that init.mp4 stays the same too.
-        *("-hls_segment_options", "movflags=+frag_discont", "-output_ts_offset", OFFSET),
+        # Times are written as they are and not from each start on, and in units that no frame rate changes: players
+        # read the segments of each start by the init.mp4 that they once fetched.
+        *("-hls_segment_options", f"movflags=+frag_discont:video_track_timescale={TIMESCALE}"),
+        *("-output_ts_offset", OFFSET),
         *("-hls_segment_filename", f"{folder}/%v/s%d.m4s"),
         *("-var_stream_map", " ".join(variants)),
         f"{folder}/%v/{layout.PLAYLIST}",

@@ -353,6 +353,31 @@ async def test_a_file_of_the_library_is_played_again_and_again(host: Host, tmp_p
     assert check(playlist) == []
 
 
+async def test_another_frame_rate_is_written_in_the_same_units(host: Host, tmp_path: Path) -> None:
+    """A phone follows a studio: players keep the init.mp4 that they have, and read all further segments by it."""
+    units = []
+    for rate in ("24", "30"):
+        film = made_film(tmp_path / f"{rate}.mkv", "3", more=["-r", rate])
+        one = ladder(File(str(film)), generation=f"g{rate}-0f3a9c21")
+        await host.encode(one)
+        folder = host.folder(one.generation) / "270p"
+        await until(partial(written, folder), f"a segment at {rate} pictures a second")
+        units.append(units_of(folder / "init.mp4"))
+    assert units == [90_000, 90_000]
+
+
+def written(folder: Path) -> bool:
+    return (folder / "index.m3u8").exists() and any(folder.glob("s*.m4s"))
+
+
+def units_of(init: Path) -> int:
+    """Units per second of the times of its only track: `mdhd` of version 0 (ISO/IEC 14496-12, 8.4.2)."""
+    content = init.read_bytes()
+    at = content.index(b"mdhd") + 4
+    assert content[at] == 0
+    return int.from_bytes(content[at + 12 : at + 16], "big")
+
+
 @pytest.mark.parametrize(
     ("film", "said"),
     [("none.mkv", "it is not there"), ("text.mkv", "it is nothing that can be played"),
