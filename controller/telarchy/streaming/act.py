@@ -99,16 +99,34 @@ async def act(bench: Bench, action: Action) -> None:
         case Prune():
             await _prune(link, action, by)
         case Retire():
-            try:
-                await services.retire(link, action.base, by=by)
-            except ActionFailed as refused:
-                if refused.reason != "ForeignOwner":
-                    raise  # another controller took it over meanwhile: nothing there is ours any more
+            await _retire(bench, link, action, by)
             bench.remembered.retired(deployed)
         case _:
             raise ActionFailed(
                 f"streaming does not know how to {action}", reason="UnknownAction", transient=False
             )
+
+
+async def _retire(bench: Bench, link: Link, action: Retire, by: Claim | None) -> None:
+    """Returns too when it is another controller's by now: nothing there is ours any more. What we marked ourselves
+    under an earlier id is ours, and the host lets go of it only for one who names that."""
+    try:
+        await services.retire(link, action.base, by=by)
+        return
+    except ActionFailed as refused:
+        if refused.reason != "ForeignOwner":
+            raise
+    if by is None:
+        return
+    for earlier in sorted(bench.remembered.former):
+        try:
+            await services.claim(link, action.base, by, earlier)
+        except ActionFailed as refused:
+            if refused.reason != "ForeignOwner":
+                raise
+        else:
+            await services.retire(link, action.base, by=by)
+            return
 
 
 def _current(bench: Bench, action: StreamingAction) -> Wanted:

@@ -250,7 +250,7 @@ class Observer:
 
     async def survey(self, host: str) -> None:
         """Look at all folders of endpoints on a host. One that does not answer leaves what is known."""
-        self._surveyed[host] = time.monotonic()
+        self._surveyed[host] = begun = time.monotonic()
         endpoints = [one for one in self._world.of(MediaEndpoint) if not one.spec.is_external]
         parents = {str(one.spec.spool.path) for one in endpoints if one.spec.spool.path is not None}
         tools = any(one.spec.host_ref == host for one in endpoints)
@@ -258,7 +258,7 @@ class Observer:
             link = await self._links.link(host)
             answer = await link.run(survey_argv(sorted(parents), tools=tools), timeout=SURVEY_TIMEOUT)
         except (TelarchyError, OSError, TimeoutError):
-            self._surveyed[host] -= SURVEY_SECONDS - SURVEY_RETRY_SECONDS
+            self._surveyed[host] = begun - SURVEY_SECONDS + SURVEY_RETRY_SECONDS
             return
         found = read_survey(answer.stdout, tools=tools) if answer.ok else None
         if found is None:

@@ -10,16 +10,27 @@ from typing import Any
 
 import pytest
 
+from telarchy.core.clock import SteadyClock
 from telarchy.core.owner import Claim, Holding, Owner
 from telarchy.core.plan import Decision
+from telarchy.core.world import World
+from telarchy.errors import HostUnreachable
 from telarchy.links import services
+from telarchy.links.link import Link
 from telarchy.links.local import LocalLink
+from telarchy.links.secrets import FileSecrets
 from telarchy.resources.fleet import Fleet
 from telarchy.resources.meta import Ref
 from telarchy.streaming import layout
+from telarchy.streaming.act import Bench, act
 from telarchy.streaming.actions import Retire
 from telarchy.streaming.evidence import BaseSeen, Deployed, Tools
+from telarchy.streaming.observe import Observer
+from telarchy.streaming.playbacksecrets import PlaybackSecrets
+from telarchy.streaming.remembering import Remembered
+from telarchy.streaming.snapshots import SnapshotBook
 from telarchy.streaming.survey import Survey, read_survey, survey_argv
+from tests.unit.custody.fleet import MemoryInRam
 from tests.unit.streaming.stage import Stage, edge, origin, ssh_host, stream
 from tests.world import NOW
 
@@ -266,3 +277,65 @@ def test_half_an_answer_is_none() -> None:
     found = read_survey(long, tools=True)
     assert found is not None and found.tools == Tools(nginx="1." * 32, modules=("m",))
     assert Deployed("a", "h", "/a").policy == "Release"
+
+
+# --- acting on it ------------------------------------------------------------------------------------------------
+
+
+class Here:
+    """This machine, whatever the host is called."""
+
+    async def link(self, name: str) -> Link:
+        return LocalLink(name)
+
+
+async def retire(memory: MemoryInRam, base: Path) -> Remembered:
+    secrets = FileSecrets(None, {})
+    remembered = Remembered.recalled(memory)
+    remembered.is_owner(ME)
+    await act(
+        Bench(Here(), secrets, PlaybackSecrets(secrets, memory), remembered, ME),
+        Retire(host="black", endpoint="old", base=str(base)),
+    )
+    return remembered
+
+
+async def test_what_we_marked_under_an_earlier_id_is_removed_too(tmp_path: Path) -> None:
+    """Or it ran on for ever, and was found and given up again and again."""
+    memory, base = MemoryInRam(), tmp_path / "telarchy-default.old"
+    memory.put("streaming/owners", ["lease-0", "lease-1"])
+    by = Claim(Owner("lease-1", "pod-1", 7), "default", "old")
+    await services.put_file(LocalLink("black"), str(base), "keys.json", b"", by=by)
+    await retire(memory, base)
+    assert not base.exists()
+
+
+async def test_what_another_has_taken_over_stays_and_is_ours_no_more(tmp_path: Path) -> None:
+    memory, base = MemoryInRam(), tmp_path / "telarchy-default.old"
+    memory.put("streaming/owners", ["lease-0"])
+    deployed = Deployed("old", "black", str(base))
+    memory.put(f"streaming/deployed/{deployed.key}", {"endpoint": "old", "host": "black", "base": str(base)})
+    by = Claim(Owner("bbbb", "nas"), "default", "old")
+    await services.put_file(LocalLink("black"), str(base), "keys.json", b"", by=by)
+    remembered = await retire(memory, base)
+    assert (base / "keys.json").exists() and not remembered.deployed
+
+
+async def test_a_declaration_while_a_host_is_asked_does_no_harm() -> None:
+    """It asks for the host's tools, so that the look under way is not the one that is wanted."""
+    world = World.from_resources([BLACK, origin()])
+    observer: Observer
+
+    class Away(Here):
+        async def link(self, name: str) -> Link:
+            if observer.bases():
+                observer.configure(world)
+                raise HostUnreachable(name, "Unreachable", "nobody answers")
+            return LocalLink(name)
+
+    observer = Observer(Away(), SteadyClock(), SnapshotBook(MemoryInRam()))
+    observer.configure(World.from_resources([BLACK]))
+    await observer.survey("black")
+    observer.configure(world)
+    await observer.survey("black")
+    assert "black" in observer.bases() and not observer.tools
