@@ -148,7 +148,8 @@ class PublicServer:
         self._within(self._asking, request)
         view = self._view(request)
         stream = self._stream(view, request)
-        told = playback(view, stream, self._allowed(view, stream, request), str(request.url.origin()))
+        token = self._allowed(view, stream, request)
+        told = playback(view, stream, token, origin(request, self._trusted))
         headers = {hdrs.CACHE_CONTROL: "no-store", hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: "*"}
         if not told["live"]:
             return web.Response(status=503, headers=headers | {hdrs.RETRY_AFTER: str(told["retryAfter"])})

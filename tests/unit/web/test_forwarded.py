@@ -88,6 +88,16 @@ async def test_one_who_asks_too_often_behind_a_proxy_is_refused_alone(tmp_path: 
 
 
 @pytest.mark.parametrize("trusts", [True, False])
+async def test_the_address_that_stays_leads_to_where_the_browser_is(trusts: bool) -> None:
+    trusted = networks(["127.0.0.1"]) if trusts else ()
+    said = {"Host": "tv.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
+    async with serving(door({"garden": live("desk-origin")}), trusted=trusted) as (_, client):
+        answer = await client.get("/live/garden/master.m3u8", headers=said, allow_redirects=False)
+    scheme = "https" if trusts else "http"
+    assert answer.headers["Location"].startswith(f"{scheme}://tv.example/live/garden/")
+
+
+@pytest.mark.parametrize("trusts", [True, False])
 async def test_viewers_of_a_built_in_endpoint_are_told_apart(tmp_path: Path, trusts: bool) -> None:
     base = tmp_path / "spool" / "telarchy-default.desk-origin"
     lay(base, "garden")
