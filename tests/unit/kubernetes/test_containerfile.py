@@ -59,7 +59,9 @@ def test_the_page_finds_its_player_where_the_image_puts_it() -> None:
     fetched = (ROOT / "tools/assets.sh").read_text()
     assert re.search(r"^fetch hls\.js \d+\.\d+\.\d+ \S+ hls\.min\.js \"\$HLS_SUM\"", fetched, re.M)
     (page,) = (stage for stage in STAGES if stage[0][1].endswith(" AS page"))
-    assert ("RUN", "VENV=/page sh tools/assets.sh all") in page, "`all`: it fails where the player cannot be had"
+    assert ("RUN", "VENV=/page sh tools/assets.sh all") in page, (
+        "`all`: it fails where the player cannot be had"
+    )
     (put,) = (rest.split() for word, rest in STAGES[-1] if word == "COPY" and "--from=page" in rest)
     (venv,) = (rest.split()[-1] for word, rest in STAGES[-1] if word == "COPY" and "--from=build" in rest)
     below = asset_folders()[-1].relative_to(sys.prefix)
