@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,13 +127,16 @@ def seen_service(line: str) -> ServiceSeen | None:
         return None
     _, name, state, digest, start_digest, starts, since, code, complaint = fields
     try:
+        began = float(since or 0)
+        if not math.isfinite(began):
+            return None
         return ServiceSeen(
             name=name,
             state=ServiceState(state),
             digest=digest,
             start_digest=start_digest,
             starts=int(starts or 0),
-            since=float(since or 0),
+            since=began,
             code=int(code) if code else None,
             complaint=without_credentials(complaint),
         )

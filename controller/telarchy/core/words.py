@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+LAST_MOMENT = 253402300799.0  # of the year 9999
+
 
 def rfc3339(seconds: float) -> str:
-    """`2026-11-20T22:53:00Z` for a moment in seconds since the epoch."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """`2026-11-20T22:53:00Z` for a moment in seconds since the epoch; the nearest from then to the year 9999."""
+    moment = min(max(seconds, 0.0), LAST_MOMENT)  # hosts say what they like
+    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_bytes(count: float) -> str:

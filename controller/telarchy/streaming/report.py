@@ -118,15 +118,15 @@ class Reports:
 
     def _next(self) -> bytes | None:
         buffer = self._buffer
-        end = buffer.find(b"\n", 0, 200)
-        if end < 0:
-            if len(buffer) >= 200:
-                raise self._broken()
-            return None
-        if not buffer.startswith(_HEAD):
-            # What a login shell says before the script begins.
-            del buffer[: end + 1]
-            return self._next()
+        while True:
+            end = buffer.find(b"\n", 0, 200)
+            if end < 0:
+                if len(buffer) >= 200:
+                    raise self._broken()
+                return None
+            if buffer.startswith(_HEAD):
+                break
+            del buffer[: end + 1]  # what a login shell says before the script begins
         length = bytes(buffer[len(_HEAD) : end])
         if not length.isdigit() or len(length) > 8 or int(length) > MAX_REPORT:
             raise self._broken()

@@ -81,6 +81,18 @@ def test_the_other_one_does_nothing_and_says_whose_it_is() -> None:
     assert theirs.log == [] and not theirs.plan.lingering, "what it never had, it need not undo"
 
 
+@pytest.mark.parametrize("moment", [1.7e12, 1e17, -1e15])
+def test_a_marker_of_no_moment_that_has_a_date_ends_no_thought(moment: float) -> None:
+    """What a host says may be anything, and all other streams are planned in the same round."""
+    mine = home()
+    mine.run(20)
+    mine.holdings["origin@black"] = replace(mine.holdings["origin@black"], since=moment, alive=moment)
+    theirs = seen_by_another(mine)
+    theirs.run(3)
+    assert theirs.ready("MediaEndpoint", "origin") == ("False", "ForeignOwner")
+    assert "since " in message(theirs)
+
+
 def test_it_is_told_when_the_owner_falls_silent() -> None:
     mine = home()
     mine.holdings["origin@black"] = replace(mine.holdings["origin@black"], alive=mine.now)

@@ -278,6 +278,18 @@ def test_what_is_no_report_is_said(content: bytes) -> None:
     assert caught.value.reason == "ReportBroken"
 
 
+def test_whatever_a_login_says_before_is_passed_over() -> None:
+    """However many lines: one host must not end the look at all of them."""
+    (seen,) = Reports("o").feed(b"\n" * 100_000 + framed(at()), NOW)
+    assert seen.endpoint == "o"
+
+
+@pytest.mark.parametrize("since", ["inf", "-inf", "nan"])
+def test_a_service_that_began_at_no_moment_is_passed_over(since: str) -> None:
+    line = f"service\thttp\tRunning\td\td\t1\t{since}\t\t"
+    assert one(Reports("o"), at(), line).services == {}
+
+
 WORDS = st.sampled_from(
     ["at", "service", "space", "keys", "key", "stream", "progress", "input", "traffic", "playlist", "garden"]
     + ["1", "-1", "nan", "1e999", "", "garden+g1+720p", "200", "\x00", "é", "9" * 30]
