@@ -18,6 +18,7 @@ from telarchy.custody.listing import parse_listing
 from telarchy.links.link import Completed
 from tests.unit.custody.test_scan import HOSTILE, without_gnu
 from tests.unit.custody.volumes import CONTROLLER, EPOCH, NAME, WRITER, Volume, named
+from tests.unit.userland import busybox_flock, without_flock
 
 SCRIPTS = Path(shell.__file__).parent / "scripts"
 ACTION = "f" * 16
@@ -269,20 +270,15 @@ async def test_an_older_writer_is_refused(volume: Volume, held: str | None, allo
         assert volume.everything() == {} and (volume.own / "epoch").read_text() == f"{held}\n"
 
 
-@pytest.mark.parametrize("flock", [True, False])
-async def test_writers_wait_for_each_other(volume: Volume, tmp_path: Path, flock: bool) -> None:
+@pytest.mark.parametrize("flock", ["util-linux", "busybox", ""])
+async def test_writers_wait_for_each_other(volume: Volume, tmp_path: Path, flock: str) -> None:
     for one in "ab":
         volume.write(f"films/{one}")
     env = dict(os.environ)
-    if not flock:
-        # A stand-in for a userland without flock(1).
-        tools = tmp_path / "tools"
-        tools.mkdir()
-        for folder in ("/usr/bin", "/bin"):
-            for tool in Path(folder).iterdir():
-                if tool.name != "flock" and not (tools / tool.name).exists():
-                    (tools / tool.name).symlink_to(tool)
-        env["PATH"] = str(tools)
+    if flock != "util-linux":
+        # A stand-in for a userland without flock(1), or with one that knows no -w.
+        (without_flock if not flock else busybox_flock)(tmp_path / "tools")
+        env["PATH"] = str(tmp_path / "tools")
     script = shell.script("fence") + '\nwriter "$1" "$2" "$3" "$4" "$5"; echo in; sleep 1; echo out\n'
     argv = ["sh", "-c", script, "w", volume.root, volume.id, *WRITER]
     running = [subprocess.Popen(argv, stdout=subprocess.PIPE, env=env) for _ in range(2)]

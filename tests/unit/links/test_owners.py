@@ -19,6 +19,7 @@ from telarchy.links.link import Link
 from telarchy.links.local import LocalLink
 from telarchy.links.ssh import SshLink
 from telarchy.streaming.watch import prune_argv
+from tests.unit.userland import busybox_flock, without_flock
 
 SLEEPS = Service(name="ladder-garden", argv=("/bin/sh", "-c", "exec sleep 1000"))
 OTHER = Service(name="http", argv=("/bin/sh", "-c", "exec sleep 1001"))
@@ -172,17 +173,34 @@ async def test_what_runs_keeps_no_lock(base: str) -> None:
     assert time.monotonic() - start < 15
 
 
+async def test_where_flock_waits_for_no_time_it_is_waited_for(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every change on such a host was refused: "another process does not let go"."""
+    busybox_flock(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    link = LocalLink("black")
+    slow = Service(
+        name="http", argv=("/bin/sleep", "1000"), check=("/bin/sh", "-c", "touch checking; sleep 2")
+    )
+    putting = asyncio.create_task(services.put(link, base, slow, {}, by=A))
+    await _eventually((Path(base) / "checking").exists)
+    await services.put_file(link, base, "keys.json", b"", by=A)
+    assert not putting.done()
+    assert await services.claim(link, base, B, replaces="aaaa")
+    assert putting.done() or (Path(base) / "services/http/applied").exists()
+    assert await putting == "started"
+    await services.stop(link, base, "http", by=B)
+    await services.retire(link, base, by=B)
+    assert not Path(base).exists()
+
+
 async def test_without_flock_it_is_the_same(
     base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on macOS."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    for folder in os.environ["PATH"].split(":"):
-        for tool in Path(folder).iterdir() if Path(folder).is_dir() else ():
-            if tool.name != "flock" and not (tools / tool.name).exists():
-                (tools / tool.name).symlink_to(tool)
-    monkeypatch.setenv("PATH", str(tools))
+    without_flock(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     assert shutil.which("flock") is None
     link = LocalLink("black")
     await asyncio.gather(

@@ -82,6 +82,23 @@ fence() {
     fi
 }
 
+# lock_within DESCRIPTOR: have its lock within 20 s. BusyBox has a flock that cannot be told how long to wait.
+lock_within() {
+    flock -n "$1" && return
+    case $(flock --help 2>&1) in
+    *timeout*)
+        flock -w 20 "$1"
+        return
+        ;;
+    esac
+    waited=0
+    until flock -n "$1"; do
+        waited=$((waited + 1))
+        [ "$waited" -lt 20 ] || return 1
+        sleep 1
+    done
+}
+
 # lock ROOT: one writer script at a time on a volume, until this script ends.
 lock() {
     if [ ! -w "$1/.telarchy" ] || [ -L "$1/.telarchy/lock" ]; then
@@ -89,7 +106,7 @@ lock() {
     fi
     if command -v flock >/dev/null 2>&1; then
         exec 9>>"$1/.telarchy/lock"
-        flock -w 20 9 || refuse "$BUSY" "another change of $1 is still under way"
+        lock_within 9 || refuse "$BUSY" "another change of $1 is still under way"
         return 0
     fi
     locked=$1/.telarchy/lock.d

@@ -32,6 +32,24 @@ marked() {
 	[ -f $MARKER ] && [ ! -L $MARKER ]
 }
 
+# lock_within DESCRIPTOR s|x: have its lock, shared or alone, within 20 s. BusyBox has a flock that cannot be told how long
+# to wait.
+lock_within() {
+	flock "-$2" -n "$1" && return
+	case $(flock --help 2>&1) in
+	*timeout*)
+		flock "-$2" -w 20 "$1"
+		return
+		;;
+	esac
+	_round=0
+	until flock "-$2" -n "$1"; do
+		_round=$((_round + 1))
+		[ "$_round" -lt 200 ] || return 1
+		sleep 0.1 2>/dev/null || { sleep 1 && _round=$((_round + 9)); }
+	done
+}
+
 # own_service NAME: wait until this script is the only one that changes it. Descriptor 8 holds the lock where there is
 # flock, which needs no block of a full disk.
 own_service() {
@@ -43,7 +61,7 @@ own_service() {
 	fi
 	[ -e "$_lock" ] || true >"$_lock" || return 1
 	exec 8<"$_lock"
-	flock -w 20 8 || { echo "another process does not let go of $1" >&2 && return 1; }
+	lock_within 8 x || { echo "another process does not let go of $1" >&2 && return 1; }
 }
 
 # find_manager: MANAGER becomes system, user or "", UNITS the folder of its units.

@@ -35,8 +35,7 @@ read_owner() {
 hold_base() {
 	if command -v flock >/dev/null; then
 		exec 7<. # anew, which lets go of the lock before
-		# shellcheck disable=SC2086
-		flock "-$1" ${2:-"-w 20"} 7
+		if [ -n "${2-}" ]; then flock "-$1" -n 7; else lock_within 7 "$1"; fi
 	else
 		[ -n "${LOCK-}" ] || take_lock ./.telarchy-lock 2>/dev/null
 	fi || { [ -n "${2-}" ] || echo "another process does not let go of $BASE" >&2 && return 1; }
