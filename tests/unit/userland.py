@@ -19,8 +19,9 @@ def busybox_flock(tools: Path) -> None:
     """A stand-in for that of BusyBox, which locks as the real one does and knows -s, -x, -n and -u only."""
     real = shutil.which("flock")
     without_flock(tools)
+    refuses = 'echo "flock: unrecognized option: $one" >&2; exit 1'
     (tools / "flock").write_text(
-        '#!/bin/sh\nfor one; do case $one in -[sxnu] | [0-9]) ;; *) echo "flock: unrecognized option: $one" >&2; exit 1 ;;'
-        f' esac; done\nexec {real} "$@"\n'
+        f"#!/bin/sh\nfor one; do case $one in -[sxnu] | [0-9]) ;; *) {refuses} ;; esac; done\n"
+        f'exec {real} "$@"\n'
     )
     (tools / "flock").chmod(0o755)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.userland import busybox_flock, without_flock
 
 from telarchy.core.owner import Claim, Holding, Owner, Standing
 from telarchy.core.service import Service
@@ -19,7 +19,6 @@ from telarchy.links.link import Link
 from telarchy.links.local import LocalLink
 from telarchy.links.ssh import SshLink
 from telarchy.streaming.watch import prune_argv
-from tests.unit.userland import busybox_flock, without_flock
 
 SLEEPS = Service(name="ladder-garden", argv=("/bin/sh", "-c", "exec sleep 1000"))
 OTHER = Service(name="http", argv=("/bin/sh", "-c", "exec sleep 1001"))
