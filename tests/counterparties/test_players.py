@@ -53,12 +53,7 @@ def test_it_plays(published: Evening, player: Player, stream: str, endpoint: str
     assert seen.playing and seen.progress > 15
 
 
-def test_it_goes_on_when_the_encoder_is_killed(
-    published: Evening, player: Player, request: pytest.FixtureRequest
-) -> None:
-    if player.name == "vlc":
-        # It makes a new demuxer at EXT-X-DISCONTINUITY, gives it no EXT-X-MAP, repeated or not, and ends.
-        request.applymarker(pytest.mark.xfail(reason="VLC 3 ends at a discontinuity of fMP4", strict=True))
+def test_it_goes_on_when_the_encoder_is_killed(published: Evening, player: Player) -> None:
     player.open(url_of(published, "garden", "origin"))
     player.started(90)
     player.watch(player.settles + 4)

@@ -99,11 +99,17 @@ SPOOL_GATE = """    if (-f stale/$t_stream) { return 503; }
     if ($t_entry != "") { return 302 $t_entry; }
     if ($t_asked = entry) { return 404; }
 """
+# A new start of an encoder is written down as a discontinuity, though its times, its units and its frame go on where
+# those before ended, which is all that the tag is for (RFC 8216, 4.3.2.3). VLC 3 ends at one among fMP4 segments.
+DISCONTINUITY = b"#EXT-X-DISCONTINUITY\n"
 SPOOL = """    location / {
       root spool;
       disable_symlinks on from=$document_root;
       log_not_found off;
       etag on;
+      sub_filter "#EXT-X-DISCONTINUITY\\n" "";
+      sub_filter_types application/vnd.apple.mpegurl;
+      sub_filter_once off;
       rewrite ^ /$t_stream/$t_gen/$t_rest break;
     }
 """

@@ -22,7 +22,7 @@ from telarchy.errors import TelarchyError
 from telarchy.resources.mediaendpoint import MediaEndpoint
 from telarchy.resources.stream import Stream
 from telarchy.streaming import layout, tokens
-from telarchy.streaming.serving import FOR_EVER, GENERATION, NAME, RENDITION
+from telarchy.streaming.serving import DISCONTINUITY, FOR_EVER, GENERATION, NAME, RENDITION
 from telarchy.streaming.tokens import Verdict
 from telarchy.web.accesslog import AccessLogs, Entry
 from telarchy.web.fleetview import FleetView, Views
@@ -220,7 +220,14 @@ class MediaPlane:
             return _refused(404)
         if not size:
             return _refused(503 if asked.kind in PLAYLISTS else 404)  # a full disk leaves such
-        response = web.FileResponse(file)
+        response: web.StreamResponse
+        if asked.kind == "playlist":
+            try:
+                response = web.Response(body=file.read_bytes().replace(DISCONTINUITY, b""))
+            except OSError:
+                return _refused(404)
+        else:
+            response = web.FileResponse(file)
         response.content_type = TYPES[asked.kind]
         half = max(1, int(stream.spec.segment.duration.seconds // 2))
         kept = f"max-age={half}" if asked.kind in PLAYLISTS else f"max-age={FOR_EVER}, immutable"

@@ -98,6 +98,15 @@ def test_each_kind_is_kept_as_long_as_it_is_true(origin: Origin, rest: str, kind
     assert answer.status == (404 if keeps == "no-store" else 200)
 
 
+def test_a_new_start_of_an_encoder_is_none_of_the_players_business(origin: Origin) -> None:
+    """Times go on across it, and VLC 3 ends where it is told of one."""
+    file = origin.base / "spool" / "garden" / PLAYLIST
+    file.write_text("#EXTM3U\n#EXTINF:2,\ns11.m4s\n#EXT-X-DISCONTINUITY\n#EXTINF:2,\ns12.m4s\n")
+    shown = origin.get(f"/live/garden/{PLAYLIST}")
+    assert shown.body == b"#EXTM3U\n#EXTINF:2,\ns11.m4s\n#EXTINF:2,\ns12.m4s\n"
+    assert origin.get(f"/live/garden/{PLAYLIST}", "HEAD").status == 200
+
+
 def test_ranges_and_methods(origin: Origin) -> None:
     part = origin.get(f"/live/garden/{SEGMENT}", Range="bytes=10-19")
     assert (part.status, part.body) == (206, bytes(range(10, 20)))

@@ -58,7 +58,7 @@ def lay(base: Path, stream: str) -> None:
     folder = base / "spool" / stream / GENERATION
     (folder / "720p").mkdir(parents=True)
     (folder / "master.m3u8").write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n720p/index.m3u8\n")
-    (folder / "720p" / "index.m3u8").write_text("#EXTM3U\n")
+    (folder / "720p" / "index.m3u8").write_text("#EXTM3U\n#EXT-X-DISCONTINUITY\n")
     (folder / "720p" / "init_0.mp4").write_bytes(b"init")
     (folder / "720p" / "s17.m4s").write_bytes(SEGMENT)
     (folder / "720p" / "s18.m4s").write_bytes(b"")
@@ -139,6 +139,8 @@ async def test_the_address_that_stays_leads_to_the_generation_that_plays_now(tmp
         assert (answer.status, answer.headers["Location"]) == (302, f"{GENERATION}/master.m3u8")
         assert answer.headers["Cache-Control"] == "no-store"
         assert (await served.get(path)).status == 200 and b"720p/index.m3u8" in served.body
+        assert (await served.get(f"{LIVE}/720p/index.m3u8")).status == 200
+        assert served.body == b"#EXTM3U\n"  # a new start of the encoder is none of the players' business
         signed = tokens.sign(SECRET, "nursery", SOON) + "/live/nursery/master.m3u8"
         assert (await served.get("/live/nursery/master.m3u8")).status == 403
         assert (

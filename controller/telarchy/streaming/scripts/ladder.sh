@@ -90,7 +90,7 @@ ends_at() {
         ffprobe -v error -select_streams v:0 -show_entries packet=pts_time,duration_time -of csv=p=0 - 2>/dev/null |
         awk -F, -v more="$3" -v segment="$segment" -v ran=$(($(date +%s) - ${began:-0})) -v was="${was:-0}" '
             $1 + $2 > end { end = $1 + $2 }
-            END { printf "%.3f\n", (end ? end + 0.1 : was + ran + 10) + (more > 0 ? more * segment / 1000 : 0) }'
+            END { printf "%.3f\n", (end ? end + 0.04 : was + ran + 10) + (more > 0 ? more * segment / 1000 : 0) }'
 }
 
 # Playlists that are whole and keep step are appended to: `keep FIRST`. Else numbers begin anew: `new AT-LEAST`.
