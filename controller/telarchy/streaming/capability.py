@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from telarchy.core.action import Action
 from telarchy.core.capability import Capability, Report, Wake
@@ -18,7 +19,7 @@ from telarchy.resources.meta import Ref
 from telarchy.resources.stream import Stream
 from telarchy.streaming import tokens
 from telarchy.streaming.act import Bench, Links, act
-from telarchy.streaming.actions import Retire, StreamingAction
+from telarchy.streaming.actions import Retire, StreamingAction, TakeOver
 from telarchy.streaming.evidence import StreamingSeen
 from telarchy.streaming.external import ExternalWatch
 from telarchy.streaming.marks import SecretMarks
@@ -152,7 +153,9 @@ class Streaming(Capability):
         """See Capability. Returns when what was done can be seen, so that it is not done twice."""
         if not isinstance(action, StreamingAction):
             raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
-        await act(self._bench, action)
+        marks = isinstance(action, TakeOver)
+        with self.observer.doubt(action.endpoint) if marks else nullcontext():
+            await act(self._bench, action)
         if isinstance(action, Retire):
             await self.observer.survey(action.host)
         await self.observer.look_again(action.endpoint)

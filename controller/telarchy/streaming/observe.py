@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -128,6 +128,8 @@ class Observer:
         self._bases: dict[str, tuple[BaseSeen, ...]] = {}
         self.tools: dict[str, Tools] = {}  # by host
         self._surveyed: dict[str, float] = {}  # by host, on the monotonic clock
+        self._doubts = 0  # how often a folder was marked anew, or was about to be
+        self._doubted = 0  # how many are about to be now
         self._soft_told = 0.0
         self._soft_news = False
 
@@ -251,6 +253,7 @@ class Observer:
     async def survey(self, host: str) -> None:
         """Look at all folders of endpoints on a host. One that does not answer leaves what is known."""
         self._surveyed[host] = begun = time.monotonic()
+        doubts = self._doubts
         endpoints = [one for one in self._world.of(MediaEndpoint) if not one.spec.is_external]
         parents = {str(one.spec.spool.path) for one in endpoints if one.spec.spool.path is not None}
         tools = any(one.spec.host_ref == host for one in endpoints)
@@ -259,6 +262,9 @@ class Observer:
             answer = await link.run(survey_argv(sorted(parents), tools=tools), timeout=SURVEY_TIMEOUT)
         except (TelarchyError, OSError, TimeoutError):
             self._surveyed[host] = begun - SURVEY_SECONDS + SURVEY_RETRY_SECONDS
+            return
+        if self._doubted or doubts != self._doubts:
+            self._surveyed.pop(host, None)
             return
         found = read_survey(answer.stdout, tools=tools) if answer.ok else None
         if found is None:
@@ -270,6 +276,24 @@ class Observer:
         news = known is None or [_lying(one) for one in known] != [_lying(one) for one in found.bases]
         if news or had != self.tools.get(host):
             self._wake()
+
+    @contextmanager
+    def doubt(self, name: str) -> Iterator[None]:
+        """While the folder of an endpoint is marked anew: by how it was marked before, it would look like another one
+        (on this host, or on another that is the same machine). It counts as not seen until it is looked for again, and
+        a look that is under way at any time of this counts no more."""
+        self._doubts += 1
+        self._doubted += 1
+        for host, bases in self._bases.items():
+            others = tuple(one for one in bases if one.holding.resource != name)
+            if others != bases:
+                self._bases[host] = others
+                self._surveyed.pop(host, None)
+        try:
+            yield
+        finally:
+            self._doubted -= 1
+            self._doubts += 1
 
     async def look_again(self, name: str) -> None:
         """Return when an endpoint has reported after this moment, or after a few seconds without."""

@@ -16,14 +16,15 @@ from telarchy.core.plan import Decision
 from telarchy.core.world import World
 from telarchy.errors import HostUnreachable
 from telarchy.links import services
-from telarchy.links.link import Link
+from telarchy.links.link import Completed, Link
 from telarchy.links.local import LocalLink
 from telarchy.links.secrets import FileSecrets
 from telarchy.resources.fleet import Fleet
 from telarchy.resources.meta import Ref
 from telarchy.streaming import layout
 from telarchy.streaming.act import Bench, act
-from telarchy.streaming.actions import Retire
+from telarchy.streaming.actions import Retire, TakeOver
+from telarchy.streaming.capability import Streaming
 from telarchy.streaming.evidence import BaseSeen, Deployed, Tools
 from telarchy.streaming.observe import Observer
 from telarchy.streaming.playbacksecrets import PlaybackSecrets
@@ -339,3 +340,52 @@ async def test_a_declaration_while_a_host_is_asked_does_no_harm() -> None:
     observer.configure(world)
     await observer.survey("black")
     assert "black" in observer.bases() and not observer.tools
+
+
+async def test_what_was_seen_of_a_folder_before_it_was_marked_anew_counts_no_more(tmp_path: Path) -> None:
+    """By its old mark it looked like another folder than the declared one, and what plays there was removed."""
+    base, memory = tmp_path / "telarchy-default.origin", MemoryInRam()
+    memory.put("streaming/owners", ["lease-1"])
+    earlier = Claim(Owner("lease-1"), "default", "origin")
+    await services.put_file(LocalLink("black"), str(base), "keys.json", b"", by=earlier)
+    room: Streaming
+    looked = 0
+
+    class Slow(Here):
+        async def link(self, name: str) -> Link:
+            nonlocal looked
+            looked += 1
+            if looked == 2:  # a look that began before ends after
+                self.answer = await read()
+                await room.act(mark, lambda progress: None)
+                return Said(self.answer)
+            return LocalLink(name)
+
+    class Said(LocalLink):
+        def __init__(self, answer: Completed) -> None:
+            super().__init__("vps")
+            self.answer = answer
+
+        async def run(self, *args: Any, **more: Any) -> Completed:
+            return self.answer
+
+    async def read() -> Completed:
+        return await LocalLink("vps").run(survey_argv([str(tmp_path)]))
+
+    mark = TakeOver(
+        host="black",
+        endpoint="origin",
+        base=str(base),
+        owner="aaaa",
+        term=0,
+        policy="Release",
+        replaces="lease-1",
+    )
+    room = Streaming(Slow(), FileSecrets(None, {}), memory, SteadyClock(), namespace="default", owner=ME)
+    room.configure(World.from_resources([BLACK, VPS, origin(spool={"path": str(tmp_path)})]))
+    await room.observer.survey("vps")
+    assert [one.holding.id for one in room.observer.bases()["vps"]] == ["lease-1"]
+    await room.observer.survey("vps")
+    assert [one.holding.id for one in room.observer.bases()["vps"]] == []
+    await room.observer.survey("vps")
+    assert [one.holding.id for one in room.observer.bases()["vps"]] == ["aaaa"]
