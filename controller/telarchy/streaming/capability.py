@@ -85,8 +85,8 @@ class Streaming(Capability):
         return self._remembered.section(
             endpoints=self.observer.seen(),
             marks=dict(self._marks.by_name),
-            bases=self.observer.bases(),
-            tools=dict(self.observer.tools),
+            bases=self.observer.surveys.bases(),
+            tools=dict(self.observer.surveys.tools),
             owner=self._bench.owner,
             former=self._remembered.former,
             interval=self.observer.interval,
@@ -154,10 +154,10 @@ class Streaming(Capability):
         if not isinstance(action, StreamingAction):
             raise ActionFailed(f"{action} is no action of streams", reason="UnknownAction", transient=False)
         marks = isinstance(action, TakeOver)
-        with self.observer.doubt(action.endpoint) if marks else nullcontext():
+        with self.observer.surveys.doubt(action.endpoint) if marks else nullcontext():
             await act(self._bench, action)
         if isinstance(action, Retire):
-            await self.observer.survey(action.host)
+            await self.observer.surveys.survey(action.host)
         await self.observer.look_again(action.endpoint)
 
     async def close(self) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -24,20 +24,15 @@ from telarchy.resources.mediaendpoint import MediaEndpoint, served_at
 from telarchy.resources.stream import Stream
 from telarchy.streaming import faces, layout
 from telarchy.streaming.act import Links
-from telarchy.streaming.evidence import BaseSeen, Carried, EndpointSeen, Tools
+from telarchy.streaming.evidence import Carried, EndpointSeen
 from telarchy.streaming.external import combined
 from telarchy.streaming.health import UNKNOWN_AFTER_INTERVALS
 from telarchy.streaming.report import Reports
 from telarchy.streaming.shortruns import ShortRuns
 from telarchy.streaming.snapshots import SnapshotBook
-from telarchy.streaming.survey import read_survey, survey_argv
+from telarchy.streaming.surveying import Surveys
 from telarchy.streaming.watch import PERIOD_SECONDS, Elsewhere, watch_argv
 
-SURVEY_SECONDS = 300.0  # between two looks at all that lies on a host
-SURVEY_RETRY_SECONDS = 15.0  # where it did not answer
-SURVEYS_AT_ONCE = 16
-SURVEY_PAUSE_SECONDS = 5.0
-SURVEY_TIMEOUT = 15.0
 SOFT_SECONDS = 5.0  # numbers are news at most this often
 TICK_SECONDS = 1.0
 LOOK_AGAIN_SECONDS = 6.0  # how long an action waits until what it did is seen
@@ -125,11 +120,7 @@ class Observer:
         self._watching: dict[str, Watching] = {}
         self._wake: Callable[[], None] = lambda: None
         self._changed = asyncio.Event()
-        self._bases: dict[str, tuple[BaseSeen, ...]] = {}
-        self.tools: dict[str, Tools] = {}  # by host
-        self._surveyed: dict[str, float] = {}  # by host, on the monotonic clock
-        self._doubts = 0  # how often a folder was marked anew, or was about to be
-        self._doubted = 0  # how many are about to be now
+        self.surveys = Surveys(links, lambda: self._wake())
         self._soft_told = 0.0
         self._soft_news = False
 
@@ -138,9 +129,7 @@ class Observer:
     def configure(self, world: World) -> None:
         """Take note of what is declared. What is known of an endpoint on another host now is forgotten."""
         self._world = world
-        for host in {one.spec.host_ref for one in world.of(MediaEndpoint)} - self.tools.keys():
-            if host in self._bases:
-                self._surveyed.pop(host, None)  # it was not asked yet what endpoints would run with
+        self.surveys.configure(world)
         hosts = {host.name: host for host in world.of(Host)}
         streams = world.of(Stream)
         declared = {one.name: one for one in world.of(MediaEndpoint)}
@@ -194,7 +183,7 @@ class Observer:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._tick())
-                group.create_task(self._keep_surveying())
+                group.create_task(self.surveys.keep())
                 while True:
                     self._changed.clear()
                     for one in self._watching.values():
@@ -222,78 +211,12 @@ class Observer:
         looks += [
             asyncio.create_task(self._poll_once(one)) for one in missing if one.endpoint.spec.is_external
         ]
-        looks += [asyncio.create_task(self.survey(host.name)) for host in self._unsurveyed()]
+        looks += [asyncio.create_task(self.surveys.survey(host)) for host in self.surveys.due()]
         if looks:
             await asyncio.wait(looks, timeout=FIRST_LOOK_SECONDS)
         for look in looks:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
-
-    def bases(self) -> dict[str, tuple[BaseSeen, ...]]:
-        """What lay on each declared host at the last look, declared or not."""
-        return dict(self._bases)
-
-    def _unsurveyed(self) -> list[Host]:
-        """Hosts that were not looked at lately."""
-        due = time.monotonic() - SURVEY_SECONDS
-        hosts = self._world.of(Host)
-        names = {host.name for host in hosts}
-        for known in (self._bases, self.tools):
-            for gone in known.keys() - names:
-                del known[gone]
-        return [host for host in hosts if self._surveyed.get(host.name, due) <= due]
-
-    async def _keep_surveying(self) -> None:
-        while True:
-            waiting = [host.name for host in self._unsurveyed()]
-            for begin in range(0, len(waiting), SURVEYS_AT_ONCE):
-                await asyncio.gather(*map(self.survey, waiting[begin : begin + SURVEYS_AT_ONCE]))
-            await asyncio.sleep(SURVEY_PAUSE_SECONDS)
-
-    async def survey(self, host: str) -> None:
-        """Look at all folders of endpoints on a host. One that does not answer leaves what is known."""
-        self._surveyed[host] = begun = time.monotonic()
-        doubts = self._doubts
-        endpoints = [one for one in self._world.of(MediaEndpoint) if not one.spec.is_external]
-        parents = {str(one.spec.spool.path) for one in endpoints if one.spec.spool.path is not None}
-        tools = any(one.spec.host_ref == host for one in endpoints)
-        try:
-            link = await self._links.link(host)
-            answer = await link.run(survey_argv(sorted(parents), tools=tools), timeout=SURVEY_TIMEOUT)
-        except (TelarchyError, OSError, TimeoutError):
-            self._surveyed[host] = begun - SURVEY_SECONDS + SURVEY_RETRY_SECONDS
-            return
-        if self._doubted or doubts != self._doubts:
-            self._surveyed.pop(host, None)
-            return
-        found = read_survey(answer.stdout, tools=tools) if answer.ok else None
-        if found is None:
-            return
-        known, had = self._bases.get(host), self.tools.get(host)
-        self._bases[host] = found.bases
-        if found.tools is not None:
-            self.tools[host] = found.tools
-        news = known is None or [_lying(one) for one in known] != [_lying(one) for one in found.bases]
-        if news or had != self.tools.get(host):
-            self._wake()
-
-    @contextmanager
-    def doubt(self, name: str) -> Iterator[None]:
-        """While the folder of an endpoint is marked anew: by how it was marked before, it would look like another one
-        (on this host, or on another that is the same machine). It counts as not seen until it is looked for again, and
-        a look that is under way at any time of this counts no more."""
-        self._doubts += 1
-        self._doubted += 1
-        for host, bases in self._bases.items():
-            others = tuple(one for one in bases if one.holding.resource != name)
-            if others != bases:
-                self._bases[host] = others
-                self._surveyed.pop(host, None)
-        try:
-            yield
-        finally:
-            self._doubted -= 1
-            self._doubts += 1
 
     async def look_again(self, name: str) -> None:
         """Return when an endpoint has reported after this moment, or after a few seconds without."""
@@ -417,11 +340,6 @@ class Observer:
         face = (faces.firm(told, now, one.steps, 0), faces.soft(told))
         one.said, before, one.said_face = told.reported, one.said_face, face
         return before != face
-
-
-def _lying(one: BaseSeen) -> BaseSeen:
-    """Without its sign of life, which is news to nobody."""
-    return replace(one, holding=replace(one.holding, alive=0.0))
 
 
 def _base(endpoint: MediaEndpoint) -> str:

@@ -329,17 +329,17 @@ async def test_a_declaration_while_a_host_is_asked_does_no_harm() -> None:
 
     class Away(Here):
         async def link(self, name: str) -> Link:
-            if observer.bases():
+            if observer.surveys.bases():
                 observer.configure(world)
                 raise HostUnreachable(name, "Unreachable", "nobody answers")
             return LocalLink(name)
 
     observer = Observer(Away(), SteadyClock(), SnapshotBook(MemoryInRam()))
     observer.configure(World.from_resources([BLACK]))
-    await observer.survey("black")
+    await observer.surveys.survey("black")
     observer.configure(world)
-    await observer.survey("black")
-    assert "black" in observer.bases() and not observer.tools
+    await observer.surveys.survey("black")
+    assert "black" in observer.surveys.bases() and not observer.surveys.tools
 
 
 async def test_what_was_seen_of_a_folder_before_it_was_marked_anew_counts_no_more(tmp_path: Path) -> None:
@@ -383,9 +383,9 @@ async def test_what_was_seen_of_a_folder_before_it_was_marked_anew_counts_no_mor
     )
     room = Streaming(Slow(), FileSecrets(None, {}), memory, SteadyClock(), namespace="default", owner=ME)
     room.configure(World.from_resources([BLACK, VPS, origin(spool={"path": str(tmp_path)})]))
-    await room.observer.survey("vps")
-    assert [one.holding.id for one in room.observer.bases()["vps"]] == ["lease-1"]
-    await room.observer.survey("vps")
-    assert [one.holding.id for one in room.observer.bases()["vps"]] == []
-    await room.observer.survey("vps")
-    assert [one.holding.id for one in room.observer.bases()["vps"]] == ["aaaa"]
+    await room.observer.surveys.survey("vps")
+    assert [one.holding.id for one in room.observer.surveys.bases()["vps"]] == ["lease-1"]
+    await room.observer.surveys.survey("vps")
+    assert [one.holding.id for one in room.observer.surveys.bases()["vps"]] == []
+    await room.observer.surveys.survey("vps")
+    assert [one.holding.id for one in room.observer.surveys.bases()["vps"]] == ["aaaa"]
