@@ -12,7 +12,7 @@ from telarchy.streaming.evidence import BaseSeen, Tools
 from telarchy.streaming.scripts import text
 
 MOST = 1000  # folders of one host
-MOST_LETTERS = 64  # of a version
+MOST_LETTERS = 44  # of a version, or of a module, of which a status shows five
 _FIELDS = 9
 
 
