@@ -26,6 +26,7 @@ for module in rtmp http-js; do
     [ -e "$file" ] || missing="$missing libnginx-mod-$module"
 done
 need chromium chromium # for tests/browser
+need openssl openssl # certificates for tests
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 
 if [ -z "$missing" ]; then
