@@ -27,6 +27,7 @@ for module in rtmp http-js; do
 done
 need chromium chromium # for tests/browser
 need openssl openssl # certificates for tests
+need kubectl kubernetes-client # what a client can tell of manifests
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 
 if [ -z "$missing" ]; then
