@@ -187,7 +187,9 @@ def answer(server: socket.socket) -> None:
     with suppress(OSError):
         while True:
             with server.accept()[0] as asker:
-                asker.recv(4096)
+                heard = b""
+                while b"\r\n\r\n" not in heard and (more := asker.recv(4096)):  # it comes line by line
+                    heard += more
                 asker.sendall(b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n")
 
 
