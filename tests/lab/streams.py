@@ -103,6 +103,13 @@ def plays_at(below: str, rendition: str = "240p") -> int:
     return segments[-1]
 
 
+def landed(url: str) -> str:
+    """Where an address that stays leads now: the master playlist of the stream's present generation."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        final: str = answer.url
+        return final
+
+
 def plays_past(below: str, number: int) -> bool:
     try:
         return plays_at(below) > number
