@@ -83,10 +83,14 @@ def main() -> int:
         started = time.perf_counter()
         bench: Callable[[], list[Row]] = getattr(benchmarks, name.replace("-", "_"))
         try:
-            rows += bench()
+            measured = bench()
         except Skipped as why:
-            rows.append(Row(name, "skipped", "", note=str(why)))
-        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+            measured = [Row(name, "skipped", "", note=str(why))]
+        rows += measured
+        # At once as well: what breaks later must not take half an hour of figures with it.
+        print(
+            f"{table(measured)}\n{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True
+        )
     print(table(rows))
     load, cores = os.getloadavg()[1], os.cpu_count() or 1
     print(

@@ -210,13 +210,13 @@ def hammer(port: int, path: str, connections: int, seconds: float) -> dict[str, 
     """Each connection asks again as soon as it is answered. Closed ones count as errors and are opened anew."""
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: bench\r\n\r\n".encode()
     chosen = selectors.DefaultSelector()
-    left: dict[socket.socket, int] = {}  # bytes still to come; 0: a head is awaited
+    came: dict[socket.socket, bytes] = {}  # of the answer that is awaited
     answered = errors = 0
     for _ in range(connections):
         one = socket.create_connection(("127.0.0.1", port))
         one.setblocking(False)
         chosen.register(one, selectors.EVENT_READ)
-        left[one] = 0
+        came[one] = b""
         one.send(request)
     began = time.perf_counter()
     while (now := time.perf_counter()) - began < seconds:
@@ -228,17 +228,23 @@ def hammer(port: int, path: str, connections: int, seconds: float) -> dict[str, 
                 errors += 1
                 chosen.unregister(one)
                 continue
-            if left[one] == 0:
-                head, _, body = data.partition(b"\r\n\r\n")
-                errors += not head.startswith(b"HTTP/1.1 200")
-                length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-                left[one] = length - len(body)
-            else:
-                left[one] -= len(data)
-            if left[one] == 0:
+            answer = came[one] + data
+            came[one] = answer
+            if whole(answer):
+                errors += not answer.startswith(b"HTTP/1.1 200")
                 answered += 1
+                came[one] = b""
                 one.send(request)
     return {"answered": answered, "errors": errors, "seconds": now - began}
+
+
+def whole(answer: bytes) -> bool:
+    """Whether the one answer asked for is there: by its told length, or by its last chunk (RFC 9112, section 6)."""
+    head, ended, body = answer.partition(b"\r\n\r\n")
+    told = head.lower().split(b"\r\ncontent-length:", 1)
+    if len(told) == 2:
+        return len(body) >= int(told[1].split(b"\r\n", 1)[0])
+    return bool(ended) and answer.endswith(b"0\r\n\r\n")
 
 
 def processor_seconds(base: Path) -> float:
@@ -329,8 +335,14 @@ async def _get(
 ) -> tuple[int, bytes]:
     writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: viewer-{number}\r\n\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-    return int(head[9:12]), await reader.readexactly(length)
+    status, told = int(head[9:12]), head.lower().split(b"\r\ncontent-length:", 1)
+    if len(told) == 2:
+        return status, await reader.readexactly(int(told[1].split(b"\r\n", 1)[0]))
+    body = b""
+    while length := int(await reader.readline(), 16):
+        body += (await reader.readexactly(length + 2))[:length]
+    await reader.readline()
+    return status, body
 
 
 def free_port() -> int:
