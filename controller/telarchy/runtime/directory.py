@@ -79,9 +79,11 @@ class Directory:
                         elif (now := fingerprint(self._path)) != seen:
                             seen = now
                             yield
-            except OSError:
+            except* (OSError, RuntimeError):
+                # no watch is left on this machine, or a name is no text, which ends the watch: polled meanwhile
                 await asyncio.sleep(POLL_MILLISECONDS / 1000 / 5)
-            yield  # the folder is another one, or gone: look, then watch what stands there now
+            if _identity(self._path) != identity or fingerprint(self._path) != seen:
+                yield  # the folder is another one, or gone: look, then watch what stands there now
 
 
 def fingerprint(path: Path) -> str:

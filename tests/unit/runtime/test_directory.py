@@ -1,13 +1,16 @@
 """A folder as desired state: quick to follow, slow to let go, and never emptied by an accident."""
 
 import asyncio
+import os
 import shutil
 import time
 from contextlib import aclosing
 
 import pytest
+import watchfiles
 
 from telarchy.resources.meta import Ref
+from telarchy.runtime.directory import Directory
 from telarchy.runtime.sources import open_source
 from telarchy.store import Store
 
@@ -179,6 +182,45 @@ async def test_a_deletion_is_followed_after_a_second_look(store, folder):
         while names(await next_revision(revisions)) != ["beta"]:
             pass
         assert 0.9 < time.perf_counter() - began < 3
+
+
+async def test_a_name_that_is_no_text_ends_no_watch(store, folder):
+    async with aclosing(open_source(str(folder), store).revisions()) as revisions:
+        await next_revision(revisions)
+        odd = folder / os.fsdecode(b"c\xff.yaml")
+        write(odd, "gamma")
+        while names(await next_revision(revisions)) != ["alpha", "beta", "gamma"]:
+            pass
+        odd.write_text("kind: [")
+        while not (revision := await next_revision(revisions)).stalled:
+            pass
+        assert list(revision.stalled) == [ref("gamma")]
+        write(folder / "a.yaml", "alpha", copies=4)
+        while (await next_revision(revisions)).resources[0].spec.copies != 4:
+            pass
+
+
+async def test_a_folder_that_cannot_be_watched_is_polled(store, folder, monkeypatch):
+    async def no_watch(*_, **__):
+        raise OSError("OS file watch limit reached")
+        yield
+
+    monkeypatch.setattr(watchfiles, "awatch", no_watch)  # how the last inotify watch of a machine shows
+    looks = []
+    look = Directory.look
+
+    async def counted(self):
+        looks.append(time.monotonic())
+        return await look(self)
+
+    monkeypatch.setattr(Directory, "look", counted)
+    async with aclosing(open_source(str(folder), store).revisions()) as revisions:
+        await next_revision(revisions)
+        following = asyncio.ensure_future(next_revision(revisions, within=20))
+        await asyncio.sleep(2.5)
+        assert len(looks) == 1  # nothing changed: nothing is read
+        write(folder / "a.yaml", "alpha", copies=4)
+        assert (await following).resources[0].spec.copies == 4
 
 
 async def test_a_folder_that_was_moved_away_and_back_is_watched_again(store, folder, monkeypatch):
