@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import click
 
-from telarchy.resources.meta import LabelRequirement, LabelSelector, SelectorOperator
+from telarchy.resources.labels import LabelRequirement, LabelSelector, SelectorOperator
 
 _SET = re.compile(r"(?P<key>[^\s!=,()]+)\s+(?P<operator>in|notin)\s*\((?P<values>[^()]*)\)")
 _PAIR = re.compile(r"(?P<key>[^\s!=,()]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^\s!=,()]*)")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from telarchy.resources.host import Host as Host
     from telarchy.resources.host import parse_endpoint as parse_endpoint
     from telarchy.resources.jsonschema import json_schema_documents as json_schema_documents
+    from telarchy.resources.labels import LabelSelector as LabelSelector
     from telarchy.resources.loader import Loaded as Loaded
     from telarchy.resources.loader import LoadedResource as LoadedResource
     from telarchy.resources.loader import load_paths as load_paths
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from telarchy.resources.mediaendpoint import MediaEndpoint as MediaEndpoint
     from telarchy.resources.meta import API_VERSION as API_VERSION
     from telarchy.resources.meta import Condition as Condition
-    from telarchy.resources.meta import LabelSelector as LabelSelector
     from telarchy.resources.meta import ObjectMeta as ObjectMeta
     from telarchy.resources.meta import Ref as Ref
     from telarchy.resources.meta import Resource as Resource
@@ -51,12 +51,12 @@ _HOMES = {
     "fleet": ("Fleet",),
     "host": ("Host", "parse_endpoint"),
     "jsonschema": ("json_schema_documents",),
+    "labels": ("LabelSelector",),
     "loader": ("Loaded", "LoadedResource", "load_paths", "load_text", "resource_from_manifest"),
     "mediaendpoint": ("MediaEndpoint",),
     "meta": (
         "API_VERSION",
         "Condition",
-        "LabelSelector",
         "ObjectMeta",
         "Ref",
         "Resource",

@@ -14,12 +14,12 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from telarchy.resources.fleet import MAX_COPIES, Custody, CustodyTotals, Grace, longer_than_zero
+from telarchy.resources.labels import LabelSelector
 from telarchy.resources.meta import (
     Column,
     Count,
     Int,
     Kind,
-    LabelSelector,
     Model,
     Name,
     Resource,

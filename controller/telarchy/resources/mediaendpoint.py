@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from telarchy.resources.host import Host, MediaPath, parse_endpoint
+from telarchy.resources.labels import LabelSelector
 from telarchy.resources.meta import (
     Column,
     Count,
@@ -18,7 +19,6 @@ from telarchy.resources.meta import (
     Int,
     Kind,
     LabelNamed,
-    LabelSelector,
     Model,
     Name,
     PartName,

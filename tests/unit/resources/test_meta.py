@@ -31,10 +31,9 @@ from telarchy.resources.custodyfloor import (
     effective_numbers,
 )
 from telarchy.resources.fleet import Custody, FleetGrace, Grace
+from telarchy.resources.labels import LabelRequirement, LabelSelector
 from telarchy.resources.meta import (
     API_VERSION,
-    LabelRequirement,
-    LabelSelector,
     ObjectMeta,
     format_time,
     parse_time,
