@@ -21,7 +21,7 @@ check() {
         "$bin/telarchy" schema json --out schemas --check
         "$bin/python" tools/reference.py --check
         ;;
-    pytest) "$bin/pytest" --cov --cov-report=term ;;
+    pytest) "$bin/pytest" --cov --cov-report=term --durations=40 --durations-min=5 ;;
     *) echo "no such check: $1" >&2 && return 1 ;;
     esac
 }
