@@ -340,6 +340,8 @@ def prune(schema: Object, value: Any) -> None:
     elif isinstance(value, dict) and isinstance(schema.get("additionalProperties"), dict):
         for inner in value.values():
             prune(schema["additionalProperties"], inner)
+    elif isinstance(value, dict):
+        value.clear()  # an object without fields
     elif isinstance(value, list) and "items" in schema:
         for inner in value:
             prune(schema["items"], inner)

@@ -171,7 +171,7 @@ def _structural(
         result["additionalProperties"] = _structural(values, definitions, f"{place}.*", inside)
     if items is not None:
         result["items"] = _structural(items, definitions, f"{place}[]", inside)
-    if properties is not None:
+    if properties:  # the API server drops empty ones; then what is stored never is what was applied
         result["properties"] = {
             name: _structural(inner, definitions, f"{place}.{name}", inside)
             for name, inner in properties.items()

@@ -94,6 +94,8 @@ def structural_flaws(schema: dict[str, Any], place: str = "") -> Iterator[str]:
         if "maxProperties" not in schema:
             yield f"{place}: no maxProperties"
         yield from structural_flaws(schema["additionalProperties"], f"{place}.*")
+    if schema.get("properties") == {}:
+        yield f"{place}: the API server drops empty properties, and what is stored is not what was applied"
     if "items" in schema:
         yield from structural_flaws(schema["items"], f"{place}[]")
         for key in schema.get("x-kubernetes-list-map-keys", ()):
