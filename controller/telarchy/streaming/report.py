@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from telarchy.core.owner import Holding
 from telarchy.core.service import STATUS_MARK, ServiceSeen, seen_service
@@ -78,9 +78,10 @@ class Rate:
 
 @dataclass
 class _Stream:
-    """A stream as this report tells of it."""
+    """A stream as this report tells of it. `also`: what further lines say, by field of `told`."""
 
     told: StreamSeen
+    also: dict[str, Any] = field(default_factory=dict)
     copied: bool = False  # by a relay, whose dates tell when it began and not when anything was seen
     playlists: dict[str, PlaylistSeen] = field(default_factory=dict)
     served: str = ""  # the generation that was found to be served
@@ -143,7 +144,7 @@ class Reports:
     # --- one report ----------------------------------------------------------------------------------------------
 
     def _read(self, body: bytes, now: float) -> EndpointSeen:
-        seen = EndpointSeen(self.endpoint, now, present=False)
+        seen: dict[str, Any] = {"reported": now, "present": False}
         services: dict[str, ServiceSeen] = {}
         keys: dict[str, KeyUse] = {}
         streams: dict[str, _Stream] = {}
@@ -166,22 +167,26 @@ class Reports:
             match fields:
                 case ["at", stamp, present, *trouble]:
                     at = self._clock(_float(stamp) / 1000, now)
-                    seen = replace(seen, reported=at, present=present == "1", trouble=" ".join(trouble))
+                    seen |= {"reported": at, "present": present == "1", "trouble": " ".join(trouble)}
                 case [kind, *_] if kind == STATUS_MARK:
                     if (service := seen_service("\t".join(fields))) is not None:
-                        services[service.name] = replace(service, since=self._time(service.since))
+                        since = self._time(service.since)
+                        same = since == service.since
+                        services[service.name] = service if same else replace(service, since=since)
                 case ["owner", *rest] if len(rest) >= 8:
-                    seen = replace(seen, holding=self._holding(rest))
+                    seen["holding"] = self._holding(rest)
                 case ["space", free, total, writable]:
-                    seen = replace(
-                        seen, free=_int(free) * 1024, total=_int(total) * 1024, writable=writable == "1"
-                    )
+                    seen |= {
+                        "free": _int(free) * 1024,
+                        "total": _int(total) * 1024,
+                        "writable": writable == "1",
+                    }
                 case ["keys", digest]:
-                    seen = replace(seen, keys_digest=digest[:16])
+                    seen["keys_digest"] = digest[:16]
                 case ["key", name_of, lines]:
                     keys[name_of] = self._key_use(lines)
                 case ["stream", *rest] if len(rest) in (6, 7) and len(streams) < MOST_STREAMS:
-                    streams[rest[0]] = _Stream(self._stream(rest), rest[2] == "relay")
+                    streams[rest[0]] = _Stream(self._stream(rest), copied=rest[2] == "relay")
                 case ["progress", *rest] if len(rest) == 4:
                     self._progress(streams, rest, at)
                 case ["input", *rest] if len(rest) == 6:
@@ -189,15 +194,16 @@ class Reports:
                 case ["traffic", *rest] if len(rest) == 6:
                     self._traffic(streams, rest, at)
                 case ["blind", tools]:
-                    seen = replace(seen, blind="".join(one for one in tools[:100] if one.isprintable()))
+                    seen["blind"] = "".join(one for one in tools[:100] if one.isprintable())
                 case ["reach", source, answer] if len(reach) < MOST_SOURCES:
                     reach[source] = self._reached(source, answer == "1", at)
                 case _:
                     pass
         self._playlists, self._reach = held, reach
         self._forget(streams)
-        return replace(
-            seen,
+        return EndpointSeen(
+            endpoint=self.endpoint,
+            **seen,
             services=services,
             keys=keys,
             reach=reach,
@@ -278,36 +284,30 @@ class Reports:
             speed = _float(average) or None if played >= SETTLED_SECONDS else None
         if at - self._time(_float(changed)) > RATE_SECONDS:
             speed = None  # it says nothing any more: it hangs, or waits for its source
-        stream.told = replace(stream.told, speed=None if speed is None else round(speed, 3))
+        stream.also["speed"] = None if speed is None else round(speed, 3)
 
-    def _paced(self, told: StreamSeen, at: float) -> StreamSeen:
-        """With whether its encoder keeps up: a matter of more than one report, and of more than one start."""
+    def _paced(self, told: StreamSeen, speed: float | None, at: float) -> dict[str, Any]:
+        """Whether its encoder keeps up: a matter of more than one report, and of more than one start."""
         if told.publisher == "":
             self._paces.pop(told.stream, None)
-            return told
+            return {}
         generation, pace = self._paces.get(told.stream, ("", None))
         if pace is None or generation != told.generation:
-            if told.speed is None:
-                return told
+            if speed is None:
+                return {}
             pace = Pace()
             self._paces[told.stream] = (told.generation, pace)
-        pace.add(at, told.speed)
+        pace.add(at, speed)
         late = pace.lag.since is not None
-        return replace(told, last_speed=pace.last, lagging=late, slow_since=pace.slow.since)
+        return {"last_speed": pace.last, "lagging": late, "slow_since": pace.slow.since}
 
     def _input(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
         name, codec, width, height, frame_rate, count = fields
         stream = _told(streams, name)
         rate = self._rate(name, "input", at, _int(count))
-        stream.told = replace(
-            stream.told,
-            incoming=InputSeen(
-                codec.lower()[:20],
-                _int(width),
-                _int(height),
-                _float(frame_rate),
-                round(8 * rate) if rate else 0,
-            ),
+        bitrate = round(8 * rate) if rate else 0
+        stream.also["incoming"] = InputSeen(
+            codec.lower()[:20], _int(width), _int(height), _float(frame_rate), bitrate
         )
 
     def _traffic(self, streams: dict[str, _Stream], fields: list[str], at: float) -> None:
@@ -318,7 +318,7 @@ class Reports:
         if name in streams:
             self._carried[name] = self._carried.get(name, Carried()).more(hits, misses, failures, sent)
         self._fetches.setdefault(name, deque()).append((at, max(misses, failures), failures))
-        stream.told = replace(stream.told, viewers=viewers, hits=hits, misses=misses, failures=failures)
+        stream.also |= {"viewers": viewers, "hits": hits, "misses": misses, "failures": failures}
 
     def _playlist(
         self,
@@ -376,7 +376,9 @@ class Reports:
         while fetches and fetches[0][0] <= at - FETCH_SECONDS:
             fetches.popleft()
         return replace(
-            self._paced(told, at),
+            told,
+            **stream.also,
+            **self._paced(told, stream.also.get("speed"), at),
             fetched=sum(all_of for _, all_of, _ in fetches),
             failed=sum(failed for _, _, failed in fetches),
             generation=told.generation or stream.served,
