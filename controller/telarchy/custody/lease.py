@@ -27,7 +27,8 @@ class Controller:
     def __post_init__(self) -> None:
         if not self.id or any(character.isspace() for character in self.id):
             raise ValueError(f"{self.id!r} cannot be a controller's id")
-        object.__setattr__(self, "name", "".join(c if c.isprintable() else "?" for c in self.name) or self.id)
+        plain = "".join(c if c.isprintable() else "?" for c in self.name)
+        object.__setattr__(self, "name", plain.strip() or self.id)  # as the hosts' shells read it back
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class WriterLease:
         self.epoch = 0
         self.fenced = "no volume has been asked yet whether another controller is at work"
         self._highest = remembered
+        self._held = 0  # the highest that this very process wrote with
 
     @property
     def writer(self) -> Writer | None:
@@ -63,8 +65,9 @@ class WriterLease:
         """Take in the leases that the volumes showed at the last look, and take, keep or lose our own."""
         seen = list(leases)
         self._highest = max([self._highest, self.epoch, *(one.epoch for one in seen)])
-        others = [one for one in seen if one.controller != self.controller.id]
-        # A higher epoch of our own is an earlier process of the same state folder: it is gone, or it will stop.
+        others = [one for one in seen if self._is_rival(one)]
+        # A higher epoch of our own that we find is an earlier process of the same state folder: it is gone, or it
+        # will stop.
         if self._highest > self.epoch or any(one.epoch == self.epoch for one in others):
             self.epoch = 0
         if self.epoch:
@@ -72,13 +75,20 @@ class WriterLease:
         self.fenced = self._in_the_way(others)
         if not self.fenced:
             self._highest += 1
-            self.epoch = self._highest
+            self.epoch = self._held = self._highest
+
+    def _is_rival(self, lease: Lease) -> bool:
+        """Whether it is not ours: another controller's, or that of a later process with our id, which there is
+        when the state folder was copied. To outbid that one would go on in turns for ever."""
+        if lease.controller != self.controller.id:
+            return True
+        mark, ours = (lease.epoch, lease.name), (self._held, self.controller.name)
+        return self._held > 0 and lease.epoch >= self._held and mark != ours
 
     def unquestioned(self, leases: Iterable[Lease | None]) -> bool:
         """Whether we may write, and none of these says otherwise."""
-        ours = self.controller.id
         return self.epoch > 0 and all(
-            one is None or (one.controller == ours and one.epoch <= self.epoch) for one in leases
+            one is None or (one.epoch <= self.epoch and not self._is_rival(one)) for one in leases
         )
 
     def peek(self, leases: Iterable[Lease]) -> None:
@@ -91,8 +101,11 @@ class WriterLease:
         if not alive:
             return ""
         holder = max(alive, key=lambda one: (one.epoch, -one.age))
+        who = f"controller {holder.name} ({holder.controller})"
+        if holder.controller == self.controller.id:
+            who = f"controller {holder.name}, with the same id as this one (is its state folder a copy?),"
         return (
-            f"controller {holder.name} ({holder.controller}) is at work here (epoch {holder.epoch}); this one only "
+            f"{who} is at work here (epoch {holder.epoch}); this one only "
             f"looks, and takes over when that one has been silent for {LEASE_SECONDS:.0f} s"
         )
 

@@ -95,7 +95,7 @@ class LocalFleet:
         )
         return World.from_resources([fleet, floor, *hosts])
 
-    def controller(self, number: int = 1, memory: MemoryInRam | None = None) -> Custody:
+    def controller(self, number: int = 1, memory: MemoryInRam | None = None, *, name: str = "") -> Custody:
         """Another controller of the same fleet: the same one again with its number, or a rival with another."""
         world = self.world()
         pool = LinkPool(FileSecrets(self.path / "secrets"))
@@ -106,7 +106,7 @@ class LocalFleet:
             self.catalogue if number == 1 else Catalogue(),
             (memory or self.memory) if number == 1 else MemoryInRam(),
             SteadyClock(),
-            Controller(f"controller{number}", f"desk {number}"),
+            Controller(f"controller{number}", name or f"desk {number}"),
             lambda: None,
         )
         custody.configure(world)

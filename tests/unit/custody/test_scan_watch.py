@@ -141,6 +141,29 @@ def test_an_older_epoch_of_another_does_not() -> None:
     assert lease.epoch == 6
 
 
+def test_a_later_process_with_our_id_is_not_outbid() -> None:
+    lease = WriterLease(ME)
+    lease.consider([])
+    lease.consider([Lease(2, "me", "another desk", 5.0)])  # on a copy of the state folder
+    assert (
+        lease.epoch == 0 and "another desk" in lease.fenced and "is its state folder a copy?" in lease.fenced
+    )
+    lease.consider([Lease(2, "me", "another desk", 50.0)])
+    assert lease.epoch == 0
+    lease.consider([Lease(2, "me", "another desk", 200.0)])
+    assert lease.epoch == 3 and not lease.fenced
+    lease.consider([Lease(3, "me", "my desk", 1.0), Lease(2, "me", "another desk", 220.0)])
+    assert lease.epoch == 3
+
+
+def test_two_with_one_id_that_took_the_same_epoch_both_stop() -> None:
+    lease = WriterLease(ME)
+    lease.consider([])
+    assert not lease.unquestioned([Lease(1, "me", "another desk", 5.0)])
+    lease.consider([Lease(1, "me", "another desk", 5.0)])
+    assert lease.epoch == 0 and "another desk" in lease.fenced
+
+
 # --- the lease, on disks ---------------------------------------------------------------------------------------------
 
 
@@ -181,6 +204,19 @@ async def test_a_restarted_controller_goes_on_at_once(tmp_path: Path) -> None:
     await again.observe()
     assert again.section().fenced == ""
     assert (fleet.volumes["a"].own / "epoch").read_text() == "2 controller1 desk 1\n"
+
+
+async def test_of_two_on_copies_of_one_state_folder_the_later_writes(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet")
+    await fleet.look()
+    clone = fleet.controller(name="desk of the copy")
+    await clone.observe()
+    await fleet.look()
+    assert "desk of the copy" in fleet.custody.section().fenced
+    await clone.observe()
+    assert clone.section().fenced == ""
+    for volume in fleet.volumes.values():
+        assert (volume.own / "epoch").read_text() == "2 controller1 desk of the copy\n"
 
 
 async def test_planning_leaves_no_trace(tmp_path: Path) -> None:

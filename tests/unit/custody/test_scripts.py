@@ -252,6 +252,7 @@ async def test_a_read_only_disk_says_so(small_disk: Volume) -> None:
         (f"2 {'d' * 16} other", True),
         (f"{EPOCH} {CONTROLLER} desk", True),
         (f"{EPOCH} {'d' * 16} other", False),
+        (f"{EPOCH} {CONTROLLER} another desk", False),  # with a copy of our state folder
         (f"4 {'d' * 16} other", False),
         (f"4 {CONTROLLER} desk", False),
         ("", True),  # what a power cut may leave

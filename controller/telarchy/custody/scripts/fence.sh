@@ -74,7 +74,7 @@ claim() {
 # fence ROOT EPOCH ID NAME: go on only if nobody with a better right has written here; leave our own mark.
 fence() {
     holder "$1"
-    if [ "$held_epoch" -gt "$2" ] || { [ "$held_epoch" -eq "$2" ] && [ "$held_id" != "$3" ]; }; then
+    if [ "$held_epoch" -gt "$2" ] || { [ "$held_epoch" -eq "$2" ] && [ "$held_id $held_name" != "$3 $4" ]; }; then
         refuse "$FENCED" "controller $held_name ($held_id) holds epoch $held_epoch here, ours is $2"
     fi
     if [ "$held_epoch" -lt "$2" ]; then

@@ -33,7 +33,7 @@ entries() {
 renew() { # root
     lock "$1"
     holder "$1"
-    if [ "$held_id" = "$controller" ] && [ "$held_epoch" -eq "$epoch" ]; then
+    if [ "$held_id $held_name" = "$controller $name" ] && [ "$held_epoch" -eq "$epoch" ]; then
         touch -c "$1/.telarchy/epoch"
         return
     fi
