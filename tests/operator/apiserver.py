@@ -105,7 +105,9 @@ class ApiServer(kmock.KubernetesScaffold):
             found = self.storage.get((plural, namespace, str(name)))
             return web.json_response(self._as_asked(request, plural, found))
         if method == "POST" and request.params.get("dryRun") == "All":
-            return web.json_response(request.data, status=201)
+            return web.json_response(
+                self.storage.create(plural, namespace, request.data, dry=True), status=201
+            )
         if method == "POST":
             return web.json_response(self._created(plural, namespace, request.data), status=201)
         key = (plural, namespace, str(name))

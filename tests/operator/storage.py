@@ -109,7 +109,8 @@ class Storage:
 
     # --- writing -------------------------------------------------------------------------------------------------
 
-    def create(self, plural: str, namespace: str, body: Object) -> Object:
+    def create(self, plural: str, namespace: str, body: Object, *, dry: bool = False) -> Object:
+        """`dry`: say what would come of it, and keep nothing."""
         metadata = body.setdefault("metadata", {})
         name = metadata.get("name")
         if not name:
@@ -132,6 +133,8 @@ class Storage:
             new["metadata"]["generation"] = 1
             new["status"] = copy.deepcopy(self.schemas[plural]["properties"]["status"]["default"])
         self._check(plural, new)
+        if dry:
+            return new
         return self._put((plural, namespace, name), new, "ADDED")
 
     def replace(self, key: Key, body: Object, subresource: str) -> Object:
@@ -292,8 +295,8 @@ class Storage:
                 if new.get(part) is not None and (now is None or new[part] != now.get(part))
                 for problem in refusals(schema["properties"][part], new[part], part)
             ]
-            if "spec" in schema.get("required", ()) and "spec" not in new:
-                problems.append("spec: Required value")
+            around = schema | {"properties": {"metadata": schema["properties"]["metadata"]}}
+            problems += refusals(around, new, plural)
             if problems:
                 raise Refused(422, "Invalid", f"{new['metadata']['name']} is invalid: {'; '.join(problems)}")
         if plural == "leases":

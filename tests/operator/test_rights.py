@@ -131,7 +131,8 @@ async def play(api, gate: Warden, operators: Operators, **how: Any) -> str:
     await until(told, "the host is reported on, with an event", 30, running.log.read_text)
     figures = await running.metrics()
     assert await running.stop() == 0
-    assert gate.refused == []
+    # there may be other fleets in a real cluster, with Secrets that nobody granted
+    assert [one for one in gate.refused if one.namespace in ("", api.namespace)] == []
     return figures
 
 
