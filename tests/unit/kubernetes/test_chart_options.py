@@ -98,7 +98,7 @@ def test_pages_are_for_viewers_where_they_are_wanted(rendered: dict[str, helm.Re
     assert {one["name"]: one["containerPort"] for one in pod["ports"]} == {"http": 8080, "web": 8443}
     service = the(objects, "Service", "-web")
     assert service["spec"]["type"] == "LoadBalancer" and service["metadata"]["annotations"] == {"a": "b"}
-    assert service["spec"]["ports"] == [{"name": "web", "port": 8443, "targetPort": "web"}]
+    assert service["spec"]["ports"] == [{"name": "web", "port": 8443, "targetPort": "web", "protocol": "TCP"}]
     assert the(objects, "Service", "-metrics")["spec"]["clusterIP"] == "None"
     holes = {
         rule["ports"][0]["port"]: rule.get("from")

@@ -85,6 +85,13 @@ def test_every_object_is_named_and_labelled(rendered: dict[str, helm.Rendered], 
 
 
 @pytest.mark.parametrize("case", CASES["good"])
+def test_ports_of_services_name_their_protocol(rendered: dict[str, helm.Rendered], case: str) -> None:
+    """It is half of the key by which a server-side apply tells ports apart, and older API servers add no default."""
+    services = [one for one in rendered[case].objects if one["kind"] == "Service"]
+    assert all(port.get("protocol") for one in services for port in one["spec"]["ports"])
+
+
+@pytest.mark.parametrize("case", CASES["good"])
 def test_the_pod_is_restricted(rendered: dict[str, helm.Rendered], case: str) -> None:
     """Pod Security Standards, level `restricted`, and a file system that cannot be written to."""
     deployment = the(rendered[case].objects, "Deployment")
