@@ -104,6 +104,12 @@ class StreamSeen:
     carried: Carried = Carried()
 
     @property
+    def pictureless(self) -> bool:
+        """Whether somebody publishes, and what arrives of it holds no picture that the ingest knows."""
+        came = self.incoming is not None and self.incoming.bitrate > 0 and not self.incoming.codec
+        return bool(self.publisher) and came
+
+    @property
     def unfed(self) -> bool:
         """Whether the chosen source fails: not once, and more often than not."""
         return self.failed >= FAILED_FETCHES and 2 * self.failed > self.fetched

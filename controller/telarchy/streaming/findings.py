@@ -24,6 +24,11 @@ SETTLING_SECONDS = (
     FETCH_SECONDS + 5.0
 )  # after a switch, in which answers of the source before are still counted
 
+NO_PICTURE = (
+    "somebody publishes, and no picture comes in that can be shown: send H.264, whatever else is sent (sound alone is "
+    "no stream)"
+)
+
 At = tuple[str, str]
 """An endpoint and a stream, by name."""
 
@@ -114,6 +119,8 @@ def finding(place: Place, stream: Stream, generation: str, now: float, begun: fl
         generation=generation,
         begun=begun,
     )
+    if place.origin and found.state is StreamState.STALE and seen is not None and seen.pictureless:
+        return Finding(StreamState.STALE, NO_PICTURE, found.changes_at)
     fetched = stream.spec.ingest.srt is not None or stream.spec.ingest.pull is not None
     if (
         place.origin
@@ -140,21 +147,48 @@ def _of_edge(
 ) -> Finding:
     """An edge that plays nothing because nothing is there to be played is not to blame."""
     own = findings[place.name, stream.name]
+    choice = chosen.get((place.name, stream.name))
+    source = choice.choice.source if choice is not None and choice.choice is not None else ""
+    given = findings.get((source, stream.name))
+    late = _late(place, stream, now)
+    if late and given is not None and given.state not in PLAYABLE:
+        if given.state is StreamState.NO_SOURCE and own.state is StreamState.DEGRADED:
+            return Finding(StreamState.NO_SOURCE, "nobody publishes")
+        # A copy that is begun anew again and again gets its time each time, and makes nothing of it.
+        if own.state in PLAYABLE and late > place.limits(stream).stale_after:
+            own = Finding(StreamState.STALE, _gets_nothing(source, given))
     if own.state not in (StreamState.STALE, StreamState.STARTING):
         return own
     origins = [findings[one.name, stream.name].state for one in terms.origins(stream)]
     known = [state for state in origins if state is not StreamState.UNKNOWN]
     if known and all(state is StreamState.NO_SOURCE for state in known):
         return Finding(StreamState.NO_SOURCE, "nobody publishes")
-    choice = chosen.get((place.name, stream.name))
     if own.state is StreamState.STARTING and choice is not None and choice.choice is not None:
         until = choice.choice.since + place.limits(stream).grace
-        plays = findings.get((choice.choice.source, stream.name), own).state in PLAYABLE
         if now < until:
             return replace(own, changes_at=until)
-        if plays:
-            return Finding(StreamState.STALE, f"it gets nothing from {choice.choice.source}")
+        looked = source in terms.places and terms.places[source].seen is not None
+        if (
+            given is not None
+            and looked
+            and given.state in (*PLAYABLE, StreamState.STALE, StreamState.UNKNOWN)
+        ):
+            return Finding(StreamState.STALE, _gets_nothing(source, given))
     return own
+
+
+def _late(place: Place, stream: Stream, now: float) -> float:
+    """Seconds since the playlist of an endpoint changed, where they are more than `degradedAfter`; else 0.0."""
+    seen = stream_on(place, stream.name)
+    if place.unknown or place.seen is None or seen is None or seen.age is None:
+        return 0.0
+    age = min(now, place.seen.reported) - seen.age
+    return age if age > place.limits(stream).degraded_after else 0.0
+
+
+def _gets_nothing(source: str, given: Finding) -> str:
+    said = f"it gets nothing from {source}"
+    return said if given.state in PLAYABLE else f"{said}, which is {given.state}: {given.why}"
 
 
 def _chosen(

@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from telarchy.core.service import LASTED_SECONDS, ServiceSeen, ServiceState
 
+NO_INPUT = 66  # how `scripts/ladder.sh` ends where the source had nothing to give; EX_NOINPUT of sysexits.h
+
 
 class ShortRuns:
     """Of the services of one endpoint, as far as they were watched.
 
-    A run that lasted ends a row. So does a publisher that left, since his encoder is to end with him, and another
-    service of the same name.
+    A run that lasted ends a row. So does a publisher that left, since his encoder is to end with him, a source that
+    had nothing to give, and another service of the same name.
     """
 
     def __init__(self) -> None:
@@ -28,7 +30,8 @@ class ShortRuns:
             ran = service.state is ServiceState.RUNNING and now - service.since >= LASTED_SECONDS
             known, first = self._begun.get(name, ("", 0))
             fresh = known != service.start_digest or service.starts < first
-            if fresh or ran or service.state is ServiceState.WAITING:
+            idle = service.state is ServiceState.WAITING or service.code == NO_INPUT
+            if fresh or ran or idle:
                 known, first = self._begun[name] = service.start_digest, service.starts
             if service.starts > first:
                 found[name] = service.starts - first

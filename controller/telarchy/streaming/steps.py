@@ -241,6 +241,13 @@ def _stops(
         stream = stream_of_service(name)
         if stream and _left_alone(terms, stream):
             continue
+        server = wanted.services.get(layout.HTTP)
+        if (
+            name == layout.CACHE
+            and server is not None
+            and how_to_put(server, there.services.get(layout.HTTP))
+        ):
+            continue  # first what asks it is led elsewhere
         ref = _ref_of_stream(terms, stream) if stream else place.ref
         action = StopService(host=place.host_name, endpoint=place.name, base=place.base, service=name)
         yield decide(action, seen, now, ref)

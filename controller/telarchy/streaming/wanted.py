@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
-from telarchy.core.service import Service
+from telarchy.core.service import Service, ServiceState
 from telarchy.errors import ConfigError
 from telarchy.resources.meta import SecretRef
 from telarchy.resources.stream import Stream
@@ -314,6 +314,7 @@ def _serve(made: _Making) -> None:
             site = edge.EdgeSite(**vars(told), varnish=spec.cache == "Varnish")
             if site.varnish:
                 made.services[layout.CACHE] = _varnish(site)
+                site = replace(site, varnish=_cache_is_there(place))
             made.services[layout.HTTP] = _edge(site)
         elif place.relay:
             ways = tuple(sorted({way for one in made.streams for way in _sources(made, one)}))
@@ -325,6 +326,12 @@ def _serve(made: _Making) -> None:
         return
     if private:
         made.recipes[layout.HTTP] = Tokens(tuple(sorted(marks)))
+
+
+def _cache_is_there(place: Place) -> bool:
+    """Whether Varnish was started there. Until then, and where it is not installed, viewers are served without it."""
+    there = place.seen.services.get(layout.CACHE) if place.seen is not None else None
+    return there is not None and there.state is not ServiceState.STOPPED
 
 
 def _site_stream(made: _Making, stream: Stream, caches: bool) -> serving.SiteStream:

@@ -38,7 +38,7 @@ from telarchy.streaming.evidence import (
 )
 from telarchy.streaming.plan import Thought, think
 from telarchy.streaming.terms import Place, Terms
-from telarchy.streaming.wanted import Wanted
+from telarchy.streaming.wanted import Renderer, Wanted
 from tests.world import NOW, host
 
 INTERVAL = 2.0
@@ -102,8 +102,8 @@ def plain(
 class Stage:
     """Hosts with endpoints. `publish` and `part` are the people; `power` is the plug."""
 
-    def __init__(self, *resources: Resource) -> None:
-        self.now = NOW
+    def __init__(self, *resources: Resource, renderer: Renderer = plain) -> None:
+        self.now, self.renderer = NOW, renderer
         self.declared: dict[Ref, Resource] = {one.ref: one for one in resources}
         self.there: dict[str, EndpointSeen] = {}  # by endpoint@host, as it really is
         self.reported: dict[str, EndpointSeen] = {}
@@ -162,8 +162,8 @@ class Stage:
     def round(self) -> int:
         """One round; how many actions were carried out."""
         seen = self.observation()
-        again = think(self.world, seen, self.now, plain)
-        self.thought = think(self.world, seen, self.now, plain)
+        again = think(self.world, seen, self.now, self.renderer)
+        self.thought = think(self.world, seen, self.now, self.renderer)
         assert again.plan == self.thought.plan, "the same input gives the same plan"
         self.events += [(str(one.ref), one.reason) for one in self.plan.events]
         self.told += [f"{one.ref.name}: {one.message}" for one in self.plan.events]

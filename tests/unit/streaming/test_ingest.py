@@ -116,6 +116,23 @@ def test_a_good_key_publishes_its_stream_and_is_written_down_nowhere(host: Inges
     assert GOOD not in everything and WRONG not in everything
 
 
+@pytest.mark.parametrize("given", [f"//{GOOD}", f"/{GOOD}/"], ids=["before", "around"])
+def test_what_a_publisher_or_a_person_puts_around_a_key_is_no_part_of_it(
+    host: Ingest, publish: Publish, given: str
+) -> None:
+    one = publish(given)
+    wait(host.flag.exists, what="the flag")
+    time.sleep(2 * ingest.UPDATE_SECONDS + 0.5)  # asked about again
+    assert one.poll() is None and host.flag.exists()
+    assert "<name>garden</name>" in get(ingest.stat_url(host.port)).body.decode()
+    assert host.ask("on_update", name=f"%20{GOOD}%0A", clientid="8") == 403, "somebody else publishes"
+    assert host.ask("on_publish", name=f"{GOOD}%20{GOOD}") == 403
+
+
+def test_spaces_that_were_copied_along_are_no_part_of_a_key(host: Ingest) -> None:
+    assert host.ask("on_publish", name=f"%20{GOOD}%0D%0A") == 302
+
+
 def test_a_ladder_plays_on_past_the_updates_that_nginx_asks_about_it(host: Ingest, publish: Publish) -> None:
     publish(GOOD)
     wait(host.flag.exists, what="the flag")

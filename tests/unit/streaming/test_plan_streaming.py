@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 
 from telarchy.core.plan import Decision
+from telarchy.core.service import ServiceSeen, ServiceState
+from telarchy.resources.mediaendpoint import MediaEndpoint
 from telarchy.streaming.evidence import InputSeen
 from telarchy.streaming.lifecycle import sequence_of
+from telarchy.streaming.wanted import render
 from tests.unit.streaming.stage import Stage, edge, key, origin, ssh_host, stream
 
 BLACK, VPS, BOX = ssh_host("black"), ssh_host("vps"), ssh_host("box")
@@ -44,6 +47,80 @@ def test_it_is_live_when_a_viewer_could_play_it(home: Stage) -> None:
     assert status["endpoints"][0]["state"] == "Healthy"
     assert status["playbackPath"] == f"/live/garden/{status['generation']}/master.m3u8"
     assert ("stream/garden", "Live") in home.events
+
+
+def test_a_publisher_without_a_picture_is_told_so(home: Stage) -> None:
+    home.incoming = InputSeen("", 0, 0, 0.0, 128_000)
+    home.frozen.add(("origin", "garden"))  # an encoder waits for pictures, and ends
+    home.publish()
+    home.run(30)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Stale"
+    for kind, name in (("Stream", "garden"), ("MediaEndpoint", "origin")):
+        said = next(one for one in home.status(kind, name)["conditions"] if one["type"] == "Ready")
+        assert said["status"] == "False" and "no picture comes in" in said["message"]
+
+
+@pytest.mark.parametrize("mode", ["Cache", "Relay"])
+@pytest.mark.parametrize("begun", [True, False], ids=["played", "never played"])
+def test_an_edge_whose_source_gives_nothing_is_stale_and_says_of_whom(mode: str, begun: bool) -> None:
+    stage = Stage(BLACK, VPS, origin(), edge(mode=mode), stream(), key())
+    if not begun:
+        stage.frozen.add(("origin", "garden"))
+    stage.publish()
+    stage.run(40)
+    stage.frozen.add(("origin", "garden"))
+    for _ in range(45):
+        if mode == "Relay":  # what copies ends, and is begun anew
+            there = stage.there["edge@vps"]
+            relay = ServiceSeen("relay-garden", ServiceState.RUNNING, starts=9, since=stage.now - 1)
+            stage.there["edge@vps"] = replace(there, services={**there.services, relay.name: relay})
+        stage.run(1)
+    assert stage.status("MediaEndpoint", "edge")["state"] == "Stale"
+    said = next(one for one in stage.status("MediaEndpoint", "edge")["conditions"] if one["type"] == "Ready")
+    assert said["status"] == "False"
+    assert "origin, which is Stale" in said["message"] or (mode == "Cache" and begun)
+
+
+def test_viewers_are_led_to_varnish_when_it_is_there_and_away_before_it_goes() -> None:
+    def at_edge(cache: str) -> MediaEndpoint:
+        sources = {"origin": "http://black.example:8080"}
+        return edge(sources=tuple(sources), cache=cache)
+
+    def asks_varnish() -> bool:
+        assert stage.thought is not None
+        put = stage.thought.done.wanted["edge"].services["http"]
+        return b"http.sock" in put.files["nginx.conf"]
+
+    visible = stream(visibility="Public")
+    first = origin(publicURL="http://black.example:8080")
+    stage = Stage(BLACK, VPS, first, at_edge("Nginx"), visible, key(), renderer=render)
+    stage.publish()
+    stage.run(20)
+    stage.fails["cache"] = "varnishd: not found"
+    stage.declare(at_edge("Varnish"))
+    stage.run(20)
+    assert "cache" not in stage.there["edge@vps"].services and not asks_varnish(), "it serves as before"
+    said = next(one for one in stage.status("MediaEndpoint", "edge")["conditions"] if one["type"] == "Ready")
+    assert said["status"] == "False" and "varnishd: not found" in said["message"]
+    stage.fails.clear()
+    stage.run(60)
+    assert "cache" in stage.there["edge@vps"].services and asks_varnish()
+    stage.log.clear()
+    stage.declare(at_edge("Nginx"))
+    stage.run(5)
+    assert [line.split(" of ")[0] for line in stage.log] == ["reload http", "stop cache"]
+
+
+@pytest.mark.parametrize("mode", ["Cache", "Relay"])
+def test_an_edge_says_that_nobody_publishes_as_soon_as_its_source_does(mode: str) -> None:
+    stage = Stage(BLACK, VPS, origin(), edge(mode=mode), stream(), key())
+    stage.publish()
+    stage.run(40)
+    assert stage.status("MediaEndpoint", "edge")["state"] == "Healthy"
+    stage.part()
+    stage.run(5)
+    assert stage.status("MediaEndpoint", "origin")["state"] == "NoSource"
+    assert stage.status("MediaEndpoint", "edge")["state"] == "NoSource"
 
 
 def test_a_rendition_larger_than_what_comes_in_is_said_and_plays(home: Stage) -> None:

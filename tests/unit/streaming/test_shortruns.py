@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from telarchy.core.service import BACK_OFF, LASTED_SECONDS, ServiceSeen, ServiceState
 from telarchy.streaming.health import CRASH_LOOP_STARTS
-from telarchy.streaming.shortruns import ShortRuns
+from telarchy.streaming.shortruns import NO_INPUT, ShortRuns
 
 NOW = 1_800_000_000.0
 NAME = "ladder-garden"
@@ -61,6 +61,17 @@ def test_a_crash_loop_is_one_however_long_its_runs_and_ends_with_a_run_that_last
         assert rows == sorted(rows), "it is not taken back while it goes on"
         assert ladder.be(ServiceState.RUNNING, LASTED_SECONDS - 10) >= CRASH_LOOP_STARTS
         assert ladder.be(ServiceState.RUNNING, 20) == 0
+
+
+def test_a_source_that_has_nothing_to_give_is_no_crash_loop() -> None:
+    runs, starts = ShortRuns(), 0
+    for starts in range(1, 40):
+        for state in (ServiceState.RUNNING, ServiceState.BACK_OFF):
+            seen = ServiceSeen(NAME, state, "ab", "ab", starts, NOW, code=NO_INPUT)
+            assert runs.note({NAME: seen}, NOW).get(NAME, 0) == 0
+    for more in range(1, 6):
+        seen = ServiceSeen(NAME, ServiceState.BACK_OFF, "ab", "ab", starts + more, NOW, code=1)
+        assert runs.note({NAME: seen}, NOW)[NAME] == more
 
 
 def test_another_service_of_the_name_begins_anew() -> None:

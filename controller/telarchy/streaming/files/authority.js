@@ -44,9 +44,15 @@ function same(one, other) {
     return difference === 0;
 }
 
+// A key as it was made: publishers put a slash before it when their server's address ends with one, and people copy a
+// space along.
+function bare(text) {
+    return text.replace(/^[\s/]+|[\s/]+$/g, '');
+}
+
 // The entry of a key in keys.json, or null. Looks at all of them, found or not.
 function find(text) {
-    const digest = 'sha256:' + sha256(text);
+    const digest = 'sha256:' + sha256(bare(text));
     let found = null;
     JSON.parse(fs.readFileSync('keys.json', 'utf8')).keys.forEach((one) => {
         const fits = typeof one.verifier === 'string' && one.verifier.length > 0 && same(digest, one.verifier);

@@ -17,7 +17,9 @@
 # effect while there is a playlist to append to. OFFSET becomes the time at which pictures begin: where those before
 # ended, because what reads fragments as one file (a relay) never gets over a time that goes backwards. BACK becomes
 # how far back a copy begins: three segments at first, and then with the newest, so that nothing is shown twice.
+# Ends as the encoder did, or with NO_INPUT where the source had nothing to give: that is no fault of an encoder.
 set -u
+NO_INPUT=66
 files=$1 stream=$2 generation=$3 input=$4 segment=$5 window=$6 stale=$7 need=$8 renditions=$9
 shift 9
 LC_ALL=C
@@ -183,6 +185,8 @@ masked() {
     while IFS= read -r rest || [ -n "$rest" ]; do
         line=''
         case $input,$rest in
+        *,'Warning: using insecure memory!' | relay,*'duplicated MOOV Atom'*) continue ;; # said of nothing wrong
+        relay,*"HTTP error "[45]*) true >"$refused" ;;
         relay,*) ;;
         *"Stream map '0:a:0' matches no streams"*)
             true >"$soundless"
@@ -272,7 +276,7 @@ watch_over() { # ENCODER
         *[!\ ]*) ;;
         *)
             missing="$playlists " QUIET=0 LIMIT=$stale age=0 again=0
-            rm -f "$flag" "$awaited"
+            rm -f "$flag" "$awaited" "$refused"
             ;;
         esac
         if [ "$input" = opened ] && [ ! -e "$publishing" ] && source_there; then
@@ -327,7 +331,7 @@ child='' ended=''
 trap 'ended=yes; [ -z "$child" ] || kill -TERM "$child" 2>/dev/null' TERM INT
 pipe=progress/.$stream.$$
 rm -f progress/."$stream".*
-soundless=progress/.$stream.soundless
+soundless=progress/.$stream.soundless refused=progress/.$stream.refused
 mkfifo "$pipe" || give_up "the spool cannot be written to"
 masked <"$pipe" >&2 &
 masker=$!
@@ -356,6 +360,11 @@ if [ -e "$soundless" ] && [ -z "$ended" ] && [ "${TELARCHY_SILENCE:-}" != yes ];
         "$segment" "$window" "$stale" "$need" "$renditions" "$@"
 fi
 
+case $input,$code in
+relay,*) [ ! -e "$refused" ] || code=$NO_INPUT ;;
+opened,12[67]) ;; # there is no encoder
+opened,*) source_there || code=$NO_INPUT ;;
+esac
 source_there || rm -f "$awaited"
 case $input in keyed) ;; *) rm -f "$publishing" ;; esac
 if [ -e "$flag" ]; then
