@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,9 @@ import pytest
 SLOW = ("browser", "operator", "lab")  # folders whose tests take minutes, in this order
 PURE = ("property", "plans")  # what fails here fails for a reason, and at every try
 SECOND_CHANCES = 2
+LACKING = re.compile(
+    r"\bnot installed\b|\bneeds\b"
+)  # so says whoever skips a test for want of a program, or of root
 FOREIGN = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "XDG_STATE_HOME")  # git sets these for its hooks
 
 
@@ -42,3 +47,15 @@ def _give_second_chances(items: list[pytest.Item]) -> None:
     for item in items:
         if not set(PURE) & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=SECOND_CHANCES))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """On CI what a test lacks is a failure: what was skipped for it would look as good as what passed."""
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if LACKING.search(reason):
+            report.outcome = "failed"
+            report.longrepr = f"CI has to have it: {reason}"
+    return report

@@ -27,6 +27,10 @@ for module in rtmp http-js; do
 done
 need chromium chromium # for tests/browser
 need openssl openssl # certificates for tests
+need sshd openssh-server # for tests/unit, which start it themselves
+need curl curl
+need shellcheck shellcheck
+command -v lua >/dev/null 2>&1 || need lua5.1 lua5.1 # what Argo CD is told of our kinds is Lua
 need kubectl kubernetes-client # what a client can tell of manifests
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing="$missing debian-archive-keyring"
 
@@ -50,10 +54,10 @@ fi
 apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
 apt-get install -y -qq --no-install-recommends $missing
-for service in nginx varnish varnishncsa; do
+for pair in nginx-light:nginx varnish:varnish varnish:varnishncsa openssh-server:ssh; do
     case " $missing " in
-    *" ${service%ncsa}"*) # only what came with this
-        ! command -v systemctl >/dev/null || systemctl disable --quiet "$service.service" 2>/dev/null || true
+    *" ${pair%:*} "*) # only what came with this
+        ! command -v systemctl >/dev/null || systemctl disable --quiet "${pair#*:}.service" 2>/dev/null || true
         ;;
     esac
 done

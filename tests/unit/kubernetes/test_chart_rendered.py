@@ -13,7 +13,7 @@ from tests.unit.kubernetes import helm
 from tests.unit.kubernetes.charts import CASES, WRONG_FOR_HELM, container, the
 from tests.unit.kubernetes.standin import standin
 
-needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here")
+needs_kubectl = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 
 
 @pytest.mark.parametrize("case", WRONG_FOR_HELM)

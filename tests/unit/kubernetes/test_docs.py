@@ -63,7 +63,7 @@ COMMANDS = sorted(
 )
 
 
-@pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here")
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 @pytest.mark.parametrize("command", [one for one in COMMANDS if len(one.split()) > 2])
 def test_kubectl_understands_the_commands(command: str, tmp_path: Path) -> None:
     """There is no cluster to carry them out: what is looked at is that kubectl gets as far as asking one."""

@@ -23,7 +23,7 @@ CRDS = helm.ROOT / "crds"
 FOLDERS = [CRDS, MANIFESTS / "operator", MANIFESTS / "base", *sorted((MANIFESTS / "overlays").iterdir())]
 LUA = next(filter(shutil.which, ("lua5.1", "lua5.3", "lua5.4", "lua")), "")
 
-pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here")
+pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
 
 
 def _is_old() -> bool:
@@ -298,7 +298,7 @@ def _table(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-@pytest.mark.skipif(not LUA, reason="no Lua here")
+@pytest.mark.skipif(not LUA, reason="Lua is not installed")
 @pytest.mark.parametrize("state", [*STATES, "suspended"])
 def test_argocd_calls_it_by_the_right_name(state: str) -> None:
     suspended = state == "suspended"
