@@ -1,4 +1,4 @@
-"""On CI a program that is missing is a failure: a run that skipped half of its tests would look as good as a whole one."""
+"""On CI a missing program is a failure: a run that skipped half of its tests would look as good as a whole one."""
 
 from __future__ import annotations
 
