@@ -276,3 +276,25 @@ async def test_crds_that_are_taken_away_are_waited_for(api, gate, operators):
     await gate.cut_watches()
     await until(waits, "it says so again", 30, running.log.read_text)
     assert await running.stop() == 0, "SIGTERM ends the waiting"
+
+
+async def test_a_watch_that_breaks_while_another_only_waits_is_begun_anew(api, gate, operators):
+    """An API server that restarts does not know our kinds for a moment, and of some only says that it is busy. kopf
+    ended then only in part, and for ever: what waits to ask again takes being cancelled for a pause."""
+    await some_fleet(api)
+    running = await operators.start()
+    await api.until_ready("CustodyFloor", "films")
+    busy = gate.refuse("GET", "/streams$", 503, 10_000)
+    gone = gate.refuse("GET", "/hosts$", 404, 10_000)
+    await gate.cut_watches()
+
+    async def broken() -> bool:
+        return "watching ended" in running.log.read_text()
+
+    await asyncio.sleep(2)
+    busy.times = gone.times = 0
+    await until(broken, "it is said that the watch broke", 60, running.log.read_text)
+    await api.apply("Host", "cellar", HOST | root("cellar"))
+    await api.until_ready("Host", "cellar", seconds=60)
+    assert "Traceback" not in running.log.read_text()
+    assert await running.stop() == 0

@@ -125,5 +125,16 @@ def log_to_stderr(level: str) -> None:
         level=level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
     if level != "debug":
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_without_trace)
         for loud in ("kopf", "asyncssh", "aiohttp.access"):
             logging.getLogger(loud).setLevel(logging.WARNING)
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """What kopf met is told in its first line; its traces tell of nothing but kopf."""
+    if record.name.partition(".")[0] in ("kopf", "asyncio") and record.exc_info:
+        kind = record.exc_info[0]
+        record.msg = f"{record.getMessage().partition(chr(10))[0]} ({kind.__name__ if kind else 'no error'})"
+        record.args, record.exc_info, record.exc_text = (), None, None
+    return True

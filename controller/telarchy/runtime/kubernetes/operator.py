@@ -34,6 +34,8 @@ KINDS_PAUSE_SECONDS = 5.0
 KNOCK_SECONDS = 15.0  # then a namespace that may not be read is tried again, and ever more rarely
 LONGEST_KNOCK_SECONDS = 300.0
 KINDS_ADVICE = "kubectl apply --server-side -f crds/"
+UNWIND_SECONDS = 8.0  # five of them are kopf's own, before it cancels what is left of it
+INSIST_SECONDS = 2.0
 RIGHTS_ADVICE = "nothing may be read with these rights: see its Role, or its ClusterRole for all namespaces"
 
 Login = Callable[[], kopf.ConnectionInfo]
@@ -281,6 +283,7 @@ def _on_signals(callback: Callable[[], None]) -> None:
 
 async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) -> None:
     registry = kopf.OperatorRegistry()
+    ended, before = asyncio.Event(), asyncio.all_tasks()
 
     # The engine lives in tasks that begin and end with kopf's own: kopf cancels whatever began after it.
     async def started(**_: Any) -> None:
@@ -288,6 +291,7 @@ async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) ->
 
     async def stopping(**_: Any) -> None:
         await operator.stop()
+        ended.set()
 
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
         return login()
@@ -300,14 +304,32 @@ async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) ->
     kopf.on.login(registry=registry)(log_in)
     for kind in KINDS.values():
         kopf.on.event(GROUP, VERSION, kind.plural, id=f"seen-{kind.plural}", registry=registry)(seen)
-    await kopf.operator(
-        registry=registry,
-        settings=watch_settings(),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        standalone=True,
-        stop_flag=operator.stopped,
-    )
+    insisting = asyncio.create_task(_insist(ended, before))  # before kopf begins, or it would cancel this too
+    try:
+        await kopf.operator(
+            registry=registry,
+            settings=watch_settings(),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            standalone=True,
+            stop_flag=operator.stopped,
+        )
+    finally:
+        insisting.cancel()
+
+
+async def _insist(ended: asyncio.Event, before: set[asyncio.Task[Any]]) -> None:
+    """Once all has ended, cancel again what was cancelled and goes on.
+
+    When one watch fails for good, kopf cancels the others once, and waits for them for ever. A watch that was about to
+    ask again takes that for a pause, and goes on watching for nobody."""
+    await ended.wait()
+    await asyncio.sleep(UNWIND_SECONDS)
+    while True:
+        for task in asyncio.all_tasks() - before:
+            if task.cancelling():
+                task.cancel()
+        await asyncio.sleep(INSIST_SECONDS)
 
 
 def watch_settings() -> kopf.OperatorSettings:
