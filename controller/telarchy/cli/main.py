@@ -101,11 +101,15 @@ def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
         code = _run(arguments, plugin=plugin)
         sys.stdout.flush()
     except OSError as error:
-        if not _reader_gone(error):
+        if _reader_gone(error):
+            code = exits.READER_GONE
+        elif _no_room(error):
+            click.echo(f"telarchy: cannot write: {str(error.strerror).lower()}", err=True)
+            code = exits.ERROR
+        else:
             raise
         # the interpreter flushes once more at its end, and would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = exits.READER_GONE
     sys.exit(code)
 
 
@@ -157,7 +161,7 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
         click.echo(f"telarchy: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        if _reader_gone(error):
+        if _reader_gone(error) or _no_room(error):
             raise
         return _tell_bug(error)
     except SystemExit:
@@ -172,6 +176,11 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
 def _reader_gone(error: OSError) -> bool:
     """Whether a pipe has no reader any more, or the terminal was closed."""
     return isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and error.filename is None)
+
+
+def _no_room(error: OSError) -> bool:
+    """Whether the disk is full under a file that we were given open: what is printed goes there."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None
 
 
 def _tell_bug(bug: Exception) -> int:

@@ -110,7 +110,7 @@ async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
 
     async with controller(asked) as running:
         if not quiet:
-            click.echo(_greeting(running, asked), err=live)
+            say(_greeting(running, asked), err=live)
         for lost in filter(None, (running.store.lost, running.engine.lost)):
             click.echo(f"telarchy: warning: {lost}", err=True)
         showing = asyncio.create_task(_show(running, asked, live=live, quiet=quiet), name="show")
@@ -122,8 +122,18 @@ async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
             await asyncio.gather(showing, return_exceptions=True)
         if not quiet:
             for line in _farewell(running, asked, ended):
-                click.echo(line, err=ended not in (exits.OK, exits.INTERRUPTED))
+                say(line, err=ended not in (exits.OK, exits.INTERRUPTED))
         return int(ended)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, or do without: a disk that is full under the log is no reason to keep the fleet no more."""
+    try:
+        click.echo(text, err=err)
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 def _greeting(running: Running, asked: RunOptions) -> str:
@@ -228,7 +238,7 @@ class Lines:
 
     def _line(self, text: str) -> None:
         try:
-            click.echo(f"{time.strftime('%H:%M:%S')} {text}")
+            say(f"{time.strftime('%H:%M:%S')} {text}")
         except BrokenPipeError:
             # whoever read the lines is gone; the fleet is kept all the same
             self._line = lambda text: None  # type: ignore[method-assign]

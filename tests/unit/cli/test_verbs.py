@@ -132,6 +132,18 @@ class TestStart:
         assert ended.returncode == 0 and "Traceback" not in ended.stderr
         assert subprocess.run(["sh", "-c", f"{command} <&- >&- 2>&-"]).returncode == 0
 
+    def test_a_full_disk_under_the_output_is_no_bug(self, tmp_path):
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            ended = subprocess.run(
+                [sys.executable, "-m", "telarchy", "get", "all", "--state", tmp_path, "-o", "json"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert ended.returncode == 1
+        assert "telarchy: cannot write: no space left on device" in ended.stderr
+        assert "bug" not in ended.stderr and "Traceback" not in ended.stderr
+
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
     def test_completion(self, telarchy, shell):
         assert "_TELARCHY_COMPLETE" in telarchy("completion", shell).out
@@ -373,6 +385,25 @@ class TestRun:
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms", "--observe-only")
         assert ended.code == 3
         assert not toys.placed
+
+    def test_a_full_disk_under_its_log_ends_no_run(self, tmp_path):
+        for host in ("black", "attic"):
+            (tmp_path / host / "films/one").mkdir(parents=True)
+        film = tmp_path / "black/films/one/one.mkv"
+        film.write_bytes(b"film")
+        os.utime(film, (1_700_000_000, 1_700_000_000))
+        told = MANIFESTS.replace("/srv/", f"{tmp_path}/").replace("copies: 1", "copies: 2")
+        (tmp_path / "fleet.yaml").write_text(told)
+        command = [sys.executable, "-m", "telarchy", "run", "--source", tmp_path / "fleet.yaml"]
+        with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+            ended = subprocess.run(
+                [*command, "--state", tmp_path / "state", "--until-settled"],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert (tmp_path / "attic/films/one/one.mkv").read_bytes() == b"film"
+        assert ended.returncode in (0, 1) and "bug" not in ended.stderr
 
     def test_a_damaged_store_is_told_and_the_run_goes_on(self, telarchy, fleet, tmp_path):
         (tmp_path / "state").mkdir()
