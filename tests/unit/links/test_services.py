@@ -266,6 +266,21 @@ async def test_a_killed_nginx_gets_its_port_back(base: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("nginx", path=DAEMONS), reason="nginx is not installed")
+async def test_a_start_on_a_port_that_is_taken_says_which_and_by_whom(base: str) -> None:
+    link = LocalLink("black")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        conf = f"""daemon off; pid nginx.pid; error_log stderr warn; events {{}}
+            http {{ access_log off; error_log /dev/null emerg; server {{ listen 127.0.0.1:{taken}; }} }}"""
+        words = ("nginx", "-p", ".", "-e", "stderr", "-c", "{files}/nginx.conf")
+        made = Service(name="http", argv=words, files={"nginx.conf": conf.encode()}, stop="QUIT")
+        await services.put(link, base, made, {})
+        found = await until(link, base, lambda one: one.state is ServiceState.BACK_OFF, "http")
+        assert f"bind() to 127.0.0.1:{taken} failed" in found.complaint
+        assert "; the port is taken by " in found.complaint and f"(process {os.getpid()})" in found.complaint
+
+
+@pytest.mark.skipif(not shutil.which("nginx", path=DAEMONS), reason="nginx is not installed")
 async def test_a_reload_onto_a_port_that_is_taken_is_no_reload(base: str) -> None:
     link = LocalLink("black")
     with socket.socket() as one, socket.socket() as other:

@@ -92,6 +92,16 @@ last_line() {
 	LINE=${LINE##*"$NL"}
 }
 
+# held_by LINE: sets BY to who has the port that a line of nginx could not have, as far as this login is told.
+held_by() {
+	BY=''
+	_port=$(printf '%s' "$1" | sed -n 's/.*bind() to .*:\([0-9][0-9]*\) failed.*/\1/p')
+	[ -n "$_port" ] || return 0
+	_found=$(ss -Hltnp "sport = :$_port" 2>/dev/null) && [ -n "$_found" ] || return 0
+	BY=$(printf '%s\n' "$_found" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
+	BY="; the port is taken by ${BY:-a process of another user}"
+}
+
 # job_systemctl VERB: of the manager that runs the unit of the job in the current folder.
 job_systemctl() {
 	read -r _manager _unit <unit || return 1

@@ -132,11 +132,8 @@ took() {
 		_round=$((_round + 1))
 		sleep 0.05 2>/dev/null || { sleep 1 && _round=$((_round + 9)); }
 	done
-	_port=$(printf '%s' "$_line" | sed -n 's/.*bind() to .*:\([0-9][0-9]*\) failed.*/\1/p')
-	_by=''
-	[ -z "$_port" ] || _by=$(ss -Hltnp "sport = :$_port" 2>/dev/null |
-		sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/; the port is taken by \1 (process \2)/p' | head -n 1)
-	printf '%s%s\n' "${_line:-it does not read its new files}" "$_by" >&2
+	held_by "$_line"
+	printf '%s%s\n' "${_line:-it does not read its new files}" "$BY" >&2
 	return 1
 }
 

@@ -102,6 +102,13 @@ leave() {
 # note_complaint WHO: the last line of the log, without what the secret files hold.
 note_complaint() {
 	last_line "$dir/log"
+	case $LINE in
+	*'still could not bind()'*) # which nginx says last, and which port it was before
+		LINE=$(tail -c 1200 "$dir/log" | grep -F 'bind() to ' | tail -n 1)
+		held_by "$LINE"
+		LINE=$LINE$BY
+		;;
+	esac
 	[ -n "$LINE" ] || return 0
 	for _file in $secret_files; do
 		while IFS= read -r _secret; do
