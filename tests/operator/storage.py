@@ -228,6 +228,9 @@ class Storage:
         wanted = copy.deepcopy(body.get("status") or {})
         for field in before.keys() - wanted.keys():
             status.pop(field, None)
+        for field, value in wanted.items():
+            if value == {} and before.get(field):  # its fields are taken out of it, and null is what is left
+                raise Refused(422, "Invalid", f"status.{field}: must be of type object: null")
         conditions = {one["type"]: one for one in status.pop("conditions", [])}
         for one in before.get("conditions", []):
             conditions.pop(one["type"], None)

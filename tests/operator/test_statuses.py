@@ -106,3 +106,20 @@ async def test_edits_of_others_in_between_cost_a_read_and_are_kept(api, gate, tm
         made.put(ref, uid, STATUS | {"endpoint": "way"})
         await made.flush(20)
         assert gate.writes["PATCH hosts/status"] == 6 and gone == []
+
+
+async def test_what_has_no_fields_any_more_is_taken_out(api, gate, tmp_path):
+    """Server-side apply makes null of an object that loses its last field, and its schema refuses the null: of a host
+    that does not answer after a restart, nothing could be said any more."""
+    first = await api.apply("Host", "attic", HOST | root("attic"))
+    ref, uid = Ref("Host", api.namespace, "attic"), first["metadata"]["uid"]
+    async with writer(api, gate, tmp_path) as (made, objects, _):
+        objects.take(first)
+        full = {"versions": {"rsync": "3.2.7"}, "capacity": {"free": 7}}
+        made.put(ref, uid, STATUS | full)
+        await made.flush(20)
+        assert (await api.get("Host", "attic"))["status"] == STATUS | full
+        made.put(ref, uid, STATUS | {"state": "Suspect", "versions": {}, "capacity": {"free": None}})
+        await made.flush(20)
+        assert (made.written, made.refused) == (2, 0)
+        assert (await api.get("Host", "attic"))["status"] == STATUS | {"state": "Suspect"}

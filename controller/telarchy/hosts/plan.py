@@ -66,7 +66,8 @@ def _status(
     }
     if evidence is not None:
         status["uptimeScore"] = f"{evidence.uptime:.2f}"
-        status["versions"] = dict(evidence.versions)
+        if evidence.versions:
+            status["versions"] = dict(evidence.versions)
     if host.spec.suspend:
         status["conditions"].append(_condition("Suspended", True, "Suspended", "spec.suspend is set"))
     return status

@@ -11,7 +11,7 @@ from telarchy.resources.meta import Ref
 from telarchy.runtime.journal import write_crash
 from telarchy.runtime.kubernetes.events import EventPoster
 from telarchy.runtime.kubernetes.objects import RECONCILE_AT, Held, Objects
-from telarchy.runtime.kubernetes.statuses import StatusWriter, described, without_nulls
+from telarchy.runtime.kubernetes.statuses import StatusWriter, described, stated
 from telarchy.store import Store
 
 FIRST_LOOK_SECONDS = 60.0
@@ -98,7 +98,7 @@ class ClusterJournal:
             status["conditions"] = [one | {"observedGeneration": held.generation} for one in conditions]
         if asked := held.mark(RECONCILE_AT):
             status["lastHandledReconcileAt"] = asked
-        clean: Status = described(held.ref.kind, without_nulls(status))
+        clean: Status = described(held.ref.kind, stated(status))
         return clean
 
     def forget(self, refs: Iterable[Ref]) -> None:

@@ -148,7 +148,7 @@ class StatusWriter:
             "apiVersion": API_VERSION,
             "kind": ref.kind,
             "metadata": {name: value for name, value in metadata.items() if value},
-            "status": without_nulls(status),
+            "status": stated(status),
         }
         path = Collection.of(KINDS[ref.kind], ref.namespace)
         try:
@@ -205,12 +205,14 @@ class StatusWriter:
         )
 
 
-def without_nulls(value: Any) -> Any:
-    """`None` means "not reported" to us, and "take it out" or "refused" to the API server."""
+def stated(value: Any) -> Any:
+    """Without what says nothing: `None`, which the API server refuses, and objects without fields, of which it refuses
+    those that had one before (server-side apply makes null of them)."""
     if isinstance(value, Mapping):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
+        kept = {key: stated(inner) for key, inner in value.items() if inner is not None}
+        return {key: inner for key, inner in kept.items() if inner != {}}
     if isinstance(value, (list, tuple)):
-        return [without_nulls(inner) for inner in value]
+        return [stated(inner) for inner in value]
     return value
 
 
