@@ -14,6 +14,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ class _GitFailed(TelarchyError):
     """git ended with an error; the message is its own, without credentials."""
 
 
+class _MirrorDamaged(_GitFailed):
+    """The repository answers, and its mirror here is of no use: a power cut or a killed git left it so."""
+
+
 class Repository:
     """A branch, mirrored under `mirrors` (None: in a temporary folder that goes with this object).
 
@@ -106,7 +111,22 @@ class Repository:
 
     async def look(self) -> Look:
         try:
+            return await self._look()
+        except _MirrorDamaged:
+            pass
+        try:
+            # a copy of what is elsewhere: nothing is lost with it
+            await asyncio.to_thread(_remove, self._mirror)
+            return await self._look()
+        except (_MirrorDamaged, OSError) as error:
+            return Look("", failure=f"{self.name} cannot be read: {error}", failure_reason="FetchFailed")
+
+    async def _look(self) -> Look:
+        """Raises _MirrorDamaged."""
+        try:
             commit = await self._fetch()
+        except _MirrorDamaged:
+            raise
         except _GitFailed as error:
             return Look("", failure=f"{self.name} cannot be fetched: {error}", failure_reason="FetchFailed")
         if self._read is not None and self._read.revision == commit[:12] and not self._read.failure:
@@ -121,6 +141,8 @@ class Repository:
             )
         try:
             texts, loaded = await self._texts(commit)
+        except _MirrorDamaged:
+            raise
         except _GitFailed as error:
             return Look(commit[:12], failure=f"{self.name}: {error}", failure_reason="RevisionRefused")
         self._read = await asyncio.to_thread(_look_at, commit, texts, loaded)
@@ -132,22 +154,46 @@ class Repository:
             yield
 
     async def _fetch(self) -> str:
-        if not (self._mirror / "HEAD").exists():
-            self._mirror.parent.mkdir(parents=True, exist_ok=True)
+        """The commit that the branch is at. Raises _GitFailed, _MirrorDamaged."""
+        if self._mirror.is_file() or not (self._mirror / "HEAD").exists():
+            try:
+                await asyncio.to_thread(_remove, self._mirror)
+                self._mirror.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise _GitFailed(f"its mirror {self._mirror} cannot be made: {why}") from None
             await self._git("init", "--quiet", "--bare", "--template=", str(self._mirror), inside=False)
-        await self._git(
-            "fetch",
-            "--quiet",
-            "--no-tags",
-            "--depth=1",
-            "--force",
-            "--no-write-fetch-head",
-            "--",
-            self._address.url,
-            f"+{self._address.branch or 'HEAD'}:{_MIRROR_REF}",
-            within=NETWORK_SECONDS,
-        )
-        return (await self._git("rev-parse", "--verify", f"{_MIRROR_REF}^{{commit}}")).decode().strip()
+        try:
+            await self._git(
+                "fetch",
+                "--quiet",
+                "--no-tags",
+                "--depth=1",
+                "--force",
+                "--no-write-fetch-head",
+                "--",
+                self._address.url,
+                f"+{self._branch}:{_MIRROR_REF}",
+                within=NETWORK_SECONDS,
+            )
+            return (await self._git("rev-parse", "--verify", f"{_MIRROR_REF}^{{commit}}")).decode().strip()
+        except _GitFailed as error:
+            if await self._answers():
+                raise _MirrorDamaged(str(error)) from None
+            raise
+
+    @property
+    def _branch(self) -> str:
+        return self._address.branch or "HEAD"
+
+    async def _answers(self) -> bool:
+        """Whether the repository itself tells where the branch is."""
+        try:
+            asking = ("ls-remote", "--quiet", "--exit-code", "--", self._address.url, self._branch)
+            await self._git(*asking, inside=False, within=LOCAL_SECONDS)
+        except _GitFailed:
+            return False
+        return True
 
     async def _check_signature(self, commit: str) -> None:
         if self._signers is None:
@@ -170,9 +216,11 @@ class Repository:
     async def _texts(self, commit: str) -> tuple[dict[str, bytes], Loaded]:
         """The manifest files of a commit, and what is wrong with those that cannot be one."""
         start = self._address.path
-        listing = await self._git(
-            "ls-tree", "-r", "-z", "--full-tree", "--long", commit, *(["--", f"{start}/"] if start else [])
-        )
+        wholly = ("ls-tree", "-r", "-z", "--full-tree", "--long", commit)
+        try:
+            listing = await self._git(*wholly, *(["--", f"{start}/"] if start else []))
+        except _GitFailed as error:
+            raise _MirrorDamaged(str(error)) from None
         wanted: list[tuple[str, str]] = []
         loaded = Loaded()
         for entry in listing.split(b"\0"):
@@ -186,6 +234,8 @@ class Repository:
                 continue
             if inside.suffix.lower() not in SUFFIXES:
                 continue
+            if not size.isdigit():
+                raise _MirrorDamaged(f"{path} is missing in its mirror here")
             if int(size) > MAX_FILE_BYTES:
                 problem = Problem(f"larger than {MAX_FILE_BYTES} bytes", path, rule="too-large")
                 loaded.problems.append(problem)
@@ -193,8 +243,13 @@ class Repository:
             wanted.append((path, digest))
         if start and not listing:
             raise _GitFailed(f"there is no folder {start} in revision {commit[:12]}")
-        output = await self._git("cat-file", "--batch", stdin="".join(f"{d}\n" for _, d in wanted).encode())
-        return dict(zip((path for path, _ in wanted), _blobs(output), strict=True)), loaded
+        try:
+            output = await self._git(
+                "cat-file", "--batch", stdin="".join(f"{digest}\n" for _, digest in wanted).encode()
+            )
+            return dict(zip((path for path, _ in wanted), _blobs(output), strict=True)), loaded
+        except (_GitFailed, ValueError):
+            raise _MirrorDamaged("files of it are missing in its mirror here") from None
 
     async def _git(
         self,
@@ -221,6 +276,8 @@ class Repository:
             )
         except FileNotFoundError:
             raise _GitFailed("git is not installed here") from None
+        except OSError as error:
+            raise _GitFailed(f"git cannot be run: {(error.strerror or str(error)).lower()}") from None
         try:
             async with asyncio.timeout(within):
                 output, complaint = await process.communicate(stdin)
@@ -234,6 +291,14 @@ class Repository:
         if process.returncode:
             raise _GitFailed(_complaint(complaint))
         return output
+
+
+def _remove(mirror: Path) -> None:
+    """Raises OSError."""
+    if mirror.is_dir():
+        shutil.rmtree(mirror)
+    else:
+        mirror.unlink(missing_ok=True)
 
 
 def _environment(base: Mapping[str, str]) -> dict[str, str]:

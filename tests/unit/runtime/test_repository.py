@@ -131,6 +131,58 @@ async def test_a_failing_repository_prunes_nothing(work, store, change, says):
     assert says in revision.message
 
 
+def rot_everything(mirror):
+    for file in (one for one in mirror.rglob("*") if one.is_file()):
+        file.chmod(0o600)
+        file.write_bytes(b"")
+
+
+def lose_the_manifests(mirror):
+    git = ["git", "--git-dir", mirror]
+    listing = subprocess.run([*git, "ls-tree", "-r", "refs/telarchy/head"], check=True, capture_output=True)
+    (mirror / "shallow").unlink(missing_ok=True)
+    for pack in mirror.glob("objects/pack/*.pack"):
+        loose = pack.read_bytes()
+        for file in pack.parent.glob(f"{pack.stem}.*"):
+            file.unlink()
+        subprocess.run([*git, "unpack-objects", "-q"], check=True, input=loose)
+    for line in listing.stdout.decode().splitlines():
+        digest = line.split()[2]
+        (mirror / "objects" / digest[:2] / digest[2:]).unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        rot_everything,  # what a power cut leaves
+        lose_the_manifests,
+        lambda mirror: (mirror / "shallow.lock").touch(),  # what a killed git leaves
+        lambda mirror: (mirror / "HEAD").unlink(),
+        lambda mirror: (shutil.rmtree(mirror), mirror.write_text("no folder")),
+    ],
+    ids=["rotten", "incomplete", "locked", "headless", "file"],
+)
+@pytest.mark.parametrize("news", [True, False])
+async def test_a_damaged_mirror_is_made_anew(work, store, damage, news):
+    await open_source(work.address, store, patient=False).read()
+    (mirror,) = (store.folder / "mirrors").iterdir()
+    damage(mirror)
+    if news:
+        work.commit(gamma=FLOOR.format(name="gamma", copies=2))
+    revision = await open_source(work.address, store, patient=False).read()
+    assert revision.healthy, revision.message
+    assert names(revision) == ["alpha", "beta", *(["gamma"] if news else [])]
+
+
+async def test_where_no_mirror_can_be_made_nothing_is_pruned(work, store):
+    source = open_source(work.address, store, patient=False)
+    await source.read()
+    shutil.rmtree(store.folder / "mirrors")
+    (store.folder / "mirrors").write_text("in the way")
+    revision = await source.read()
+    assert names(revision) == ["alpha", "beta"] and not revision.healthy
+
+
 async def test_hooks_and_attributes_of_the_repository_do_nothing(work, store, tmp_path):
     source = open_source(work.address, store, patient=False)
     await source.read()
