@@ -5,11 +5,37 @@
 set -eu
 cd "$(dirname "$0")/.."
 venv="${VENV:-.venv}"
+BEAT="${TELARCHY_SETUP_BEAT:-10}" # seconds
 
 say() { echo "telarchy: $*" >&2; }
 stop() {
     say "$*"
     exit 1
+}
+
+# Runs a command that may take minutes, and says now and then that it still does. The subshell asks for its parent,
+# which Ctrl-C ends without it; the pipe of whoever reads along is not left to its sleep.
+patiently() {
+    (
+        waited=0
+        while sleep "$BEAT" >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+            waited=$((waited + BEAT))
+            say "… still at it after $waited s"
+        done
+    ) &
+    beat=$!
+    done_with=0
+    "$@" || done_with=$?
+    kill "$beat" 2>/dev/null || true
+    wait "$beat" 2>/dev/null || true
+    return "$done_with"
+}
+
+install_packages() {
+    {
+        $as_root apt-get update -qq &&
+            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    } >"$log" 2>&1
 }
 
 # Debian packages, if we may; else say what is missing and how to get it.
@@ -25,10 +51,7 @@ apt() {
     fi
     say "installing $*"
     log="$(mktemp)"
-    {
-        $as_root apt-get update -qq &&
-            $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-    } >"$log" 2>&1 || {
+    patiently install_packages "$@" || {
         cat "$log" >&2
         rm -f "$log"
         stop "$* could not be installed; the reason is above"
@@ -79,7 +102,7 @@ virtual_environment() {
     say "installing Python packages into $venv (once; about a minute)"
     package="."
     [ "$extras" = run ] || package=".[$extras]"
-    "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
+    patiently "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
         --constraint constraints.txt --editable "$package" ||
         stop "the Python packages could not be installed; the reason is above"
     # with the test packages there is also all that a run needs
@@ -94,7 +117,7 @@ run | test)
     ;;
 lab)
     if [ "$(id -u)" -eq 0 ]; then
-        sh tests/lab/prerequisites.sh
+        patiently sh tests/lab/prerequisites.sh
     elif [ "${CI:-}" = true ]; then
         stop "the lab needs root"
     else

@@ -46,14 +46,20 @@ export DEBIAN_FRONTEND=noninteractive
 
 # The tests run programs themselves; a server that a package would start has no business here, now or at the next boot.
 policy=/usr/sbin/policy-rc.d
+made=""
+log="$(mktemp)"
+trap 'rm -f "$log" $made' EXIT
 if [ ! -e "$policy" ]; then
-    trap 'rm -f "$policy"' EXIT
+    made="$policy"
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
 fi
-apt-get update -qq
 # shellcheck disable=SC2086 # a list of package names
-apt-get install -y -qq --no-install-recommends $missing
+{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 || {
+    cat "$log" >&2
+    echo "these packages could not be installed; the reason is above" >&2
+    exit 1
+}
 for pair in nginx-light:nginx varnish:varnish varnish:varnishncsa openssh-server:ssh; do
     case " $missing " in
     *" ${pair%:*} "*) # only what came with this
