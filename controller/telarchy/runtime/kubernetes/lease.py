@@ -194,9 +194,12 @@ class Lease:
             try:
                 self._note(await self._cluster.get(self._path))
             except ClusterError as error:
-                if error.status == 404:
-                    return await self._went_with_its_namespace()
-                raise
+                if error.status != 404:
+                    raise
+                if await self._went_with_its_namespace():
+                    return True
+                self.holder = ""
+                return False
             found = self._object.get("spec") or {}
             if self.holder != self._identity or found.get("leaseTransitions") != mine:
                 return False
