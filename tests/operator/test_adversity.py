@@ -298,3 +298,18 @@ async def test_a_watch_that_breaks_while_another_only_waits_is_begun_anew(api, g
     await api.until_ready("Host", "cellar", seconds=60)
     assert "Traceback" not in running.log.read_text()
     assert await running.stop() == 0
+
+
+async def test_sigterm_is_heard_while_a_broken_watch_ends(api, gate, operators):
+    await some_fleet(api)
+    running = await operators.start()
+    await api.until_ready("CustodyFloor", "films")
+    gone = gate.refuse("GET", "/hosts$", 404, 1)
+    await gate.cut_watches()
+
+    async def met() -> bool:
+        return gone.answered == 1
+
+    await until(met, "a watch broke")
+    await asyncio.sleep(1)
+    assert await running.stop() == 0

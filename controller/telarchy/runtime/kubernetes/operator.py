@@ -241,7 +241,7 @@ async def run_operator(login: Login, options: OperatorOptions) -> None:
                 if namespaces is None:
                     return
                 operator.listings = operator._listings(namespaces)
-                broken = await _watched(operator, login, namespaces)
+                broken = await _watched(operator, login, namespaces, ending)
                 if operator.failure is not None:
                     raise operator.failure
                 if not (broken or operator.again):
@@ -252,10 +252,12 @@ async def run_operator(login: Login, options: OperatorOptions) -> None:
                     await _unless(ending, asyncio.sleep(KINDS_PAUSE_SECONDS))
 
 
-async def _watched(operator: Operator, login: Login, namespaces: Sequence[str]) -> bool:
+async def _watched(
+    operator: Operator, login: Login, namespaces: Sequence[str], ending: asyncio.Event
+) -> bool:
     """Watch until told to stop (False), or until the watch itself breaks (True)."""
     try:
-        await _watch(operator, login, namespaces)
+        await _watch(operator, login, namespaces, ending)
     except Exception as error:  # noqa: BLE001 - kopf raises what its watchers met; what fleets met is in `failure`
         if operator.failure is None:
             log.error("watching ended, and is begun anew: %s: %s", type(error).__name__, error)
@@ -281,7 +283,7 @@ def _on_signals(callback: Callable[[], None]) -> None:
             asyncio.get_running_loop().add_signal_handler(number, callback)
 
 
-async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) -> None:
+async def _watch(operator: Operator, login: Login, namespaces: Sequence[str], ending: asyncio.Event) -> None:
     registry = kopf.OperatorRegistry()
     ended, before = asyncio.Event(), asyncio.all_tasks()
 
@@ -290,6 +292,7 @@ async def _watch(operator: Operator, login: Login, namespaces: Sequence[str]) ->
         operator.start()
 
     async def stopping(**_: Any) -> None:
+        _on_signals(ending.set)  # kopf hears none while it ends, which may take a while
         await operator.stop()
         ended.set()
 
