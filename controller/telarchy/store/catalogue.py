@@ -25,6 +25,7 @@ from telarchy.store.database import is_damage, telling
 
 FILE = "catalogue.sqlite"
 SCHEMA_VERSION = 1
+MOST_UNWRITTEN = 20_000  # titles whose files are kept in memory until the next save
 PAGE_BYTES = 16_384  # columns are megabytes long: four times fewer pages to fetch than with SQLite's default
 
 _TABLES = """
@@ -44,6 +45,7 @@ class CatalogueFile:
         self.path = path
         self.read_only = read_only
         self.lost = ""
+        self._manifests: ManifestTable | None = None
         self._written: dict[
             str, bytes | str
         ] = {}  # what stands in `meta`: most saves come from a scan without news
@@ -101,7 +103,7 @@ class CatalogueFile:
         holdings = {}
         for key, titles, columns in self._connection.execute("SELECT key, titles, columns FROM volume"):
             holdings[key] = _unpack(key, titles, columns)
-        table = ManifestTable(self._connection)
+        table = self._manifests = ManifestTable(self._connection)
         names = TitleNames(chunks, marks, sets)
         names.forgotten.update(json.loads(meta["forgotten"]) if "forgotten" in meta else [])
         return Catalogue(
@@ -136,6 +138,8 @@ class CatalogueFile:
                 "INSERT OR REPLACE INTO name_chunk VALUES (?, ?)", (index, names.chunk(index))
             )
         names.dirty_from = len(names)
+        if self._manifests is not None:
+            self._manifests.write()
         for key in catalogue.unsaved:
             held = catalogue.holdings.get(key)
             if held is None:
@@ -159,6 +163,8 @@ class CatalogueFile:
                 stored = zlib.compress(value, 1) if isinstance(value, bytes) else value
                 self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, stored))
         self._connection.commit()
+        if self._manifests is not None:
+            self._manifests.written()
         self._written = meta
 
     def close(self) -> None:
@@ -166,28 +172,73 @@ class CatalogueFile:
 
 
 class ManifestTable:
-    """`Manifests` in SQLite; what is put is stored by the next `CatalogueFile.save`."""
+    """`Manifests` in SQLite. What is put stays at hand until it is on the disk, by `CatalogueFile.save` or, when
+    it becomes much, before: a disk that takes nothing makes nobody forget what lies in a title."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._unwritten: dict[tuple[str, int], bytes | None] = {}  # None: dropped
+        self._most = MOST_UNWRITTEN
 
     def get(self, volume: str, title: int) -> Manifest:
+        if (volume, title) in self._unwritten:
+            files = self._unwritten[volume, title]
+            return decode(files) if files is not None else ()
         row = self._connection.execute(
             "SELECT files FROM manifest WHERE volume = ? AND title = ?", (volume, title)
         ).fetchone()
         return decode(row[0]) if row else ()
 
     def put(self, volume: str, title: int, manifest: Manifest) -> None:
-        with suppress(sqlite3.OperationalError):  # a full disk: what is not recorded is read again
-            self._connection.execute(
-                "INSERT OR REPLACE INTO manifest VALUES (?, ?, ?)", (volume, title, encode(manifest))
-            )
+        self._keep(volume, title, encode(manifest))
 
     def drop(self, volume: str, title: int) -> None:
-        self._connection.execute("DELETE FROM manifest WHERE volume = ? AND title = ?", (volume, title))
+        self._keep(volume, title, None)
 
     def rename(self, old: str, new: str) -> None:
-        self._connection.execute("UPDATE OR REPLACE manifest SET volume = ? WHERE volume = ?", (new, old))
+        renamed = {
+            (new, title): self._unwritten.pop((volume, title))
+            for volume, title in list(self._unwritten)
+            if volume == old
+        }
+        try:
+            self._connection.execute("UPDATE OR REPLACE manifest SET volume = ? WHERE volume = ?", (new, old))
+            self._connection.commit()
+        except sqlite3.OperationalError:
+            self._roll_back()
+            for title, files in self._connection.execute(
+                "SELECT title, files FROM manifest WHERE volume = ?", (old,)
+            ).fetchall():
+                self._unwritten[new, title], self._unwritten[old, title] = files, None
+        self._unwritten |= renamed
+
+    def write(self) -> None:
+        """Put it all into the transaction that is open; `written` says that it was committed. Raises sqlite3.Error."""
+        put = ((*key, files) for key, files in self._unwritten.items() if files is not None)
+        self._connection.executemany("INSERT OR REPLACE INTO manifest VALUES (?, ?, ?)", put)
+        dropped = (key for key, files in self._unwritten.items() if files is None)
+        self._connection.executemany("DELETE FROM manifest WHERE volume = ? AND title = ?", dropped)
+
+    def written(self) -> None:
+        self._unwritten.clear()
+        self._most = MOST_UNWRITTEN
+
+    def _keep(self, volume: str, title: int, files: bytes | None) -> None:
+        self._unwritten[volume, title] = files
+        if len(self._unwritten) < self._most:
+            return
+        try:
+            self.write()
+            self._connection.commit()
+        except sqlite3.OperationalError:
+            self._roll_back()
+            self._most = 2 * len(self._unwritten)
+        else:
+            self.written()
+
+    def _roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.rollback()
 
 
 class ManifestOverlay:

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from tests.lab.command import command
 
+from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.manifest import FileSeen
+from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import StoreError
 from telarchy.store import Store
 from telarchy.store.catalogue import FILE, CatalogueFile
@@ -67,6 +70,37 @@ def test_a_full_disk_is_no_damage_to_the_catalogue(small: Path) -> None:
     with sqlite3.connect(small / FILE) as kept:
         (length,) = kept.execute("SELECT length(value) FROM meta WHERE key = 'forgotten'").fetchone()
     assert length > 100_000
+
+
+def test_what_lies_in_titles_is_known_though_the_disk_takes_nothing(small: Path) -> None:
+    def seen(size: int) -> tuple[FileSeen, ...]:
+        return tuple(FileSeen(f"{number:02}.mkv", size, 1) for number in range(50))
+
+    def of(catalogue: Catalogue, volume: str) -> dict[str, tuple[FileSeen, ...]]:
+        return {title: catalogue.manifest(volume, title) for title in catalogue.titles_on(volume)}
+
+    file = CatalogueFile(small / FILE)
+    catalogue = file.load()
+    catalogue.set_patterns(TitlePatterns(["films/*"]))
+    before = {f"films/{number}": seen(1) for number in range(200)}
+    catalogue.replace_volume("host/main", before, 1.0)
+    filler = fill(small)
+    with pytest.raises(StoreError, match="is full: make room"):
+        file.save(catalogue)
+    assert of(catalogue, "host/main") == before
+    catalogue.patch_volume("host/main", {"films/1": seen(2), "films/2": None, "films/new": seen(3)}, 2.0)
+    after = {**before, "films/1": seen(2), "films/new": seen(3)}
+    del after["films/2"]
+    assert of(catalogue, "host/main") == after
+    catalogue.rename_volume("host/main", "id")
+    assert of(catalogue, "id") == after
+    with pytest.raises(StoreError, match="is full: make room"):
+        file.save(catalogue)
+    assert of(catalogue, "id") == after
+    filler.unlink()
+    file.save(catalogue)
+    file.close()
+    assert of(CatalogueFile(small / FILE).load(), "id") == after
 
 
 def test_a_catalogue_that_the_disk_has_no_room_to_open_is_left_where_it_is(small: Path) -> None:
