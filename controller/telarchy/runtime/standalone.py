@@ -132,7 +132,7 @@ def _web(engine: Engine, answers: Answers, store: Store, options: RunOptions) ->
         state=options.state,
         figures=lambda: (figures,),
         health=answers.health,
-        tell=teller(store),
+        tell=teller(store, options.namespace),
     )
 
 

@@ -20,6 +20,7 @@ from telarchy.runtime.engine import Engine
 from telarchy.store import Store
 from telarchy.streaming.playbacksecrets import PlaybackSecrets
 from telarchy.streaming.snapshots import SnapshotBook
+from telarchy.streaming.unserved import UnservedBook
 from telarchy.web.fleetview import FleetDoor, Fleets, Views
 from telarchy.web.forwarded import networks
 from telarchy.web.listener import Listener
@@ -29,7 +30,7 @@ from telarchy.web.plane import MediaPlane
 from telarchy.web.public import PublicServer, parse_listen
 from telarchy.web.sites import PlaneSites
 
-Tell = Callable[[Ref, str], None]
+Tell = Callable[[Ref, str, bool], None]
 
 
 def engine_door(engine: Engine, store: Store, secrets: SecretResolver, namespace: str) -> FleetDoor:
@@ -53,7 +54,7 @@ class Web:
     metrics:  `host:port` where Prometheus may ask; "" for nowhere, or where figures are served elsewhere
     figures:  of the fleets, for that
     health:   what /healthz says
-    tell:     hears why an endpoint cannot be served
+    tell:     hears why an endpoint cannot be served, and "" once it can
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Web:
         metrics: str = "",
         figures: Callable[[], Iterable[FleetFigures]] = list,
         health: Callable[[], Mapping[str, Any]] = dict,
-        tell: Tell = lambda ref, why: None,
+        tell: Tell = lambda ref, why, needed: None,
     ) -> None:
         views = Views(fleets)
         proxies = networks(trusted)
@@ -129,10 +130,15 @@ class Web:
         return metrics_text(self._figures, players=book), CONTENT_TYPE
 
 
-def teller(store: Store) -> Tell:
-    """Tells as an event of the endpoint."""
+def teller(store: Store, namespace: str) -> Tell:
+    """Tells as an event of the endpoint, and whoever judges it."""
+    book = UnservedBook(store.memory, namespace)
+    if not store.read_only:
+        book.begin()
 
-    def tell(ref: Ref, why: str) -> None:
-        store.events.record([Event(ref, "CannotServe", f"{why}; it is tried again", "Warning")])
+    def tell(ref: Ref, why: str, needed: bool) -> None:
+        book.note(ref.name, why if needed else "")
+        if why:
+            store.events.record([Event(ref, "CannotServe", f"{why}; it is tried again", "Warning")])
 
     return tell

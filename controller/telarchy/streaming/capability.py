@@ -28,6 +28,7 @@ from telarchy.streaming.plan import Thought, think
 from telarchy.streaming.playbacksecrets import KEPT, PlaybackSecrets
 from telarchy.streaming.remembering import Memory, Remembered
 from telarchy.streaming.snapshots import SnapshotBook
+from telarchy.streaming.unserved import UnservedBook
 
 TOKEN_SECONDS = 300  # of those with which we look at external endpoints
 SECRETS_SECONDS = 10.0  # between two looks at the secrets
@@ -66,6 +67,7 @@ class Streaming(Capability):
         self._bench = Bench(links, secrets, self._playback, self._remembered, owner, namespace)
         self._external = ExternalWatch(lambda stream, now: _prefix(self._playback, stream, now))
         book = SnapshotBook(memory, namespace)
+        self._unserved = UnservedBook(memory, namespace)
         self.observer = Observer(links, clock, book, self._external.poll, owner=owner)
 
     # --- look ------------------------------------------------------------------------------------------------
@@ -87,6 +89,7 @@ class Streaming(Capability):
             marks=dict(self._marks.by_name),
             bases=self.observer.surveys.bases(),
             tools=dict(self.observer.surveys.tools),
+            unserved=self._unserved.all(),
             owner=self._bench.owner,
             former=self._remembered.former,
             interval=self.observer.interval,
@@ -106,9 +109,11 @@ class Streaming(Capability):
             reading.cancel()
 
     async def _keep_reading(self, wake: Wake) -> None:
+        known = self._unserved.all()
         while True:
             await asyncio.sleep(SECRETS_SECONDS)
-            if self._marks.refresh(self._world):
+            before, known = known, self._unserved.all()
+            if self._marks.refresh(self._world) or known != before:
                 wake()
 
     # --- think -----------------------------------------------------------------------------------------------

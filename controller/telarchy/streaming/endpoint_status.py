@@ -31,6 +31,8 @@ def server_trouble(place: Place) -> str:
     """Why viewers get nothing from an endpoint whatever its streams do; "" when its server runs."""
     if place.unknown or place.seen is None:
         return ""
+    if place.built_in and place.unserved:
+        return place.unserved
     for name, service in sorted(place.seen.services.items()):
         if stream_of_service(name) or service.state in (ServiceState.RUNNING, ServiceState.WAITING):
             continue

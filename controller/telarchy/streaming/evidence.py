@@ -258,6 +258,7 @@ class StreamingSeen:
     orphans:      streams that were last declared with `deletionPolicy: Orphan`
     told:         what was last told in events, by subject
     owner:        who we are to hosts; None where nobody asks
+    unserved:     built-in endpoints whose address cannot be had here, and why
     former:       ids under which this same controller owned folders before
     interval:     seconds between two reports of an endpoint
     """
@@ -273,5 +274,6 @@ class StreamingSeen:
     orphans: frozenset[str] = frozenset()
     told: Mapping[str, str] = field(default_factory=dict)
     owner: Owner | None = None
+    unserved: Mapping[str, str] = field(default_factory=dict)
     former: frozenset[str] = frozenset()
     interval: float = 2.0

@@ -100,6 +100,8 @@ def finding(place: Place, stream: Stream, generation: str, now: float, begun: fl
     if place.external:
         return judge(seen, None, limits, now)
     maker = maker_of(place, stream.name)
+    if place.built_in and place.unserved:
+        return Finding(StreamState.STALE, place.unserved)
     if seen is not None and not place.origin:
         seen = replace(seen, publisher=None)  # whoever publishes does so to an origin
     if place.origin and maker is None:

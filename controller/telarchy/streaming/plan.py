@@ -119,7 +119,9 @@ def _moments(done: Deliberation, now: float) -> Iterator[float]:
     yield from done.steps.moments
     for finding in done.found.findings.values():
         if finding.changes_at is not None and finding.state not in PLAYABLE:
-            yield finding.changes_at + 0.05
+            # A report from before that moment says no more of it: the next one does.
+            at = finding.changes_at + 0.05
+            yield at if at > now else now + done.terms.seen.interval
     for chosen in done.found.chosen.values():
         if chosen.changes_at is not None:
             yield chosen.changes_at

@@ -256,7 +256,9 @@ def _stops(
 def _kicks(terms: Terms, place: Place, found: Found, seen: Observation, now: float) -> Iterator[Step]:
     """A process that lives, has something to read and brings nothing forth, when its host did not see to it."""
     server = place.seen.services.get(layout.HTTP) if place.seen is not None else None
-    served = place.built_in or (server is not None and server.state is ServiceState.RUNNING)
+    served = (place.built_in and not place.unserved) or (
+        server is not None and server.state is ServiceState.RUNNING
+    )
     for stream in place.streams:
         name = stream.name
         finding = found.findings.get((place.name, name))

@@ -43,6 +43,7 @@ class Place:
     changes_at: float | None
     seen: EndpointSeen | None
     unknown: str
+    unserved: str
     held: str
     others: str
     suspended: bool
@@ -218,6 +219,7 @@ def _place(
         changes_at=changes_at,
         seen=report,
         unknown=unknown,
+        unserved=streaming.unserved.get(endpoint.name, ""),
         held=held or foreign,
         others=foreign,
         suspended=bool(held),

@@ -7,6 +7,7 @@ as a viewer would look.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,15 +26,15 @@ LOOK_SECONDS = 1.0
 RETRY_SECONDS = 5.0
 HEALTH_ADDRESS = "127.0.0.1"
 
-Told = Callable[[Ref, str], None]
+Told = Callable[[Ref, str, bool], None]
 
 
 @dataclass
 class _Site:
-    """A listener. `told`: the last complaint about it, so that it is said once."""
+    """A listener. `lacks`: why it cannot be opened."""
 
     runner: web.AppRunner | None = None
-    told: str = ""
+    lacks: str = ""
     again: float = 0.0
 
 
@@ -44,13 +45,15 @@ class _Wanted:
     port: int
     health: bool
     ref: Ref = field(compare=False)
+    needed: bool = field(compare=False)  # whether nobody can watch, or nobody can look, without it
 
 
 class PlaneSites:
     """Opens and closes listeners as endpoints come and go.
 
     taken:  ports that this process serves otherwise (`--listen`), where the plane answers too
-    told:   hears why an endpoint cannot be served
+    told:   hears why an endpoint cannot be served, and "" once it can; and whether nobody can watch for it: where this
+            process serves pages, too, it serves there what has no address of its own
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class PlaneSites:
     ) -> None:
         self._views, self._plane, self._told, self._taken = views, plane, told, taken
         self._sites: dict[_Wanted, _Site] = {}
+        self._lacking: dict[Ref, tuple[str, bool]] = {}  # what was told last
         self._looking = asyncio.Lock()
 
     async def run(self) -> None:
@@ -80,6 +84,7 @@ class PlaneSites:
                 site = self._sites.setdefault(one, _Site())
                 if site.runner is None and now >= site.again:
                     await self._open(one, site, now)
+            self._tell()
 
     def _wanted(self) -> list[_Wanted]:
         found = []
@@ -93,7 +98,9 @@ class PlaneSites:
                 if not built_in(view, endpoint) or endpoint.spec.suspend:
                     continue
                 key = f"{view.door.namespace}/{name}"
-                found += [_Wanted(key, *one, endpoint.ref) for one in _listeners(endpoint, self._taken)]
+                alone = not self._taken or endpoint.spec.public_url is not None
+                for address, port, health in _listeners(endpoint, self._taken):
+                    found.append(_Wanted(key, address, port, health, endpoint.ref, health or alone))
         return found
 
     async def _open(self, one: _Wanted, site: _Site, now: float) -> None:
@@ -110,12 +117,24 @@ class PlaneSites:
         except OSError as error:
             await runner.cleanup()
             site.again = now + RETRY_SECONDS
-            why = f"{one.address}:{one.port} cannot be listened on ({error.strerror or error})"
-            if why != site.told:
-                site.told = why
-                self._told(one.ref, why)
+            said = os.strerror(error.errno) if error.errno else str(error)
+            site.lacks = (
+                f"{one.address}:{one.port} cannot be listened on ({said}): free that port, or declare another"
+            )
         else:
-            site.runner, site.told = runner, ""
+            site.runner, site.lacks = runner, ""
+
+    def _tell(self) -> None:
+        """Once, when an endpoint begins to lack something, another thing than before, or nothing any more."""
+        lacking: dict[Ref, tuple[str, bool]] = {}
+        for one, site in sorted(self._sites.items(), key=lambda each: (not each[0].needed, each[0].health)):
+            if site.lacks:
+                lacking.setdefault(one.ref, (site.lacks, one.needed))
+        nothing = ("", False)
+        for ref in lacking.keys() | self._lacking.keys():
+            if lacking.get(ref, nothing) != self._lacking.get(ref, nothing):
+                self._told(ref, *lacking.get(ref, nothing))
+        self._lacking = lacking
 
     async def _close(self, one: _Wanted) -> None:
         site = self._sites.pop(one, None)

@@ -13,6 +13,7 @@ from telarchy.streaming.evidence import InputSeen
 from telarchy.streaming.lifecycle import sequence_of
 from telarchy.streaming.wanted import render
 from tests.unit.streaming.stage import Stage, edge, key, origin, ssh_host, stream
+from tests.world import host
 
 BLACK, VPS, BOX = ssh_host("black"), ssh_host("vps"), ssh_host("box")
 
@@ -109,6 +110,45 @@ def test_viewers_are_led_to_varnish_when_it_is_there_and_away_before_it_goes() -
     stage.declare(at_edge("Nginx"))
     stage.run(5)
     assert [line.split(" of ")[0] for line in stage.log] == ["reload http", "stop cache"]
+
+
+def test_a_built_in_endpoint_whose_port_is_taken_says_so_and_its_encoder_is_left_alone() -> None:
+    here = host("here", connection={"local": {}})
+    stage = Stage(here, origin(on="here"), stream(ingest={"test": {}}), renderer=render)
+    why = "127.0.0.1:8080 cannot be listened on (Address already in use)"
+    stage.memory = replace(stage.memory, unserved={"origin": why})
+    stage.run(5)
+    assert stage.status("MediaEndpoint", "origin")["state"] == "Stale"
+    for kind, name in (("Stream", "garden"), ("MediaEndpoint", "origin")):
+        said = next(one for one in stage.status(kind, name)["conditions"] if one["type"] == "Ready")
+        assert said["status"] == "False" and why in said["message"]
+    stage._play = lambda: None  # type: ignore[method-assign]  # where nobody serves, nobody sees a playlist
+    there = stage.there["origin@here"]
+    unseen = {name: replace(one, playlists={}) for name, one in there.streams.items()}
+    stage.there["origin@here"] = replace(there, streams=unseen)
+    stage.log.clear()
+    stage.run(120)
+    assert not stage.log, "it is not the encoder's fault"
+    stage.memory = replace(stage.memory, unserved={})
+    del stage._play
+    stage.run(5)
+    assert stage.ready("Stream", "garden") == ("True", "Playing")
+
+
+def test_what_was_judged_by_a_report_from_before_the_moment_is_judged_anew(home: Stage) -> None:
+    home.frozen.add(("origin", "garden"))
+    home.publish()
+    home.run(10)
+    assert home.status("MediaEndpoint", "origin")["state"] == "Starting"
+    for _ in range(10):  # reports come a second before they are thought about, and nothing in them changes
+        if home.status("MediaEndpoint", "origin")["state"] == "Stale":
+            return
+        assert home.plan.wake_at is not None, "it is Starting for ever"
+        home.now = home.plan.wake_at - 1.0
+        home._report()
+        home.now += 1.0
+        home.round()
+    pytest.fail("it is Starting for ever")
 
 
 @pytest.mark.parametrize("mode", ["Cache", "Relay"])

@@ -77,7 +77,7 @@ async def relay(tmp_path: Path) -> AsyncIterator[tuple[Far, aiohttp.ClientSessio
     fleet = door({"garden": live("near")}, manifests=text)
     views = Views(lambda: [fleet])
     plane = MediaPlane(views)
-    sites = PlaneSites(views, plane, lambda ref, why: pytest.fail(why))
+    sites = PlaneSites(views, plane, lambda ref, why, needed: pytest.fail(why))
     running = asyncio.create_task(sites.run())
     try:
         await sites.look()

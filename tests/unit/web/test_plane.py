@@ -99,7 +99,7 @@ async def plane(tmp_path: Path, **more: Any) -> AsyncIterator[Plane]:
     fleet = door({"garden": live("desk-origin")}, manifests=manifests(tmp_path / "spool", port, **more))
     views = Views(lambda: [fleet])
     logs = AccessLogs()
-    sites = PlaneSites(views, MediaPlane(views, logs), lambda ref, why: pytest.fail(why))
+    sites = PlaneSites(views, MediaPlane(views, logs), lambda ref, why, needed: pytest.fail(why))
     running = asyncio.create_task(sites.run())
     try:
         await sites.look()
@@ -305,7 +305,7 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(tmp_path: Path)
     port, told = free_port(), list[tuple[Ref, str]]()
     fleet = door({}, manifests=manifests(tmp_path / "spool", port))
     views = Views(lambda: [fleet])
-    sites = PlaneSites(views, MediaPlane(views), lambda ref, why: told.append((ref, why)))
+    sites = PlaneSites(views, MediaPlane(views), lambda ref, why, needed: told.append((ref, why)))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
@@ -317,11 +317,30 @@ async def test_a_port_that_is_taken_is_told_once_and_tried_again(tmp_path: Path)
         site.again = 0.0
     await sites.look()
     assert all(site.runner is not None for site in sites._sites.values())
+    assert [why for _, why in told[1:]] == [""], "that it is served now"
     running = asyncio.create_task(sites.run())
     await asyncio.sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert not sites._sites
+
+
+@pytest.mark.parametrize(("pages", "needed"), [((), True), ((8090,), False)], ids=["alone", "with pages"])
+async def test_a_port_that_is_taken_matters_where_nothing_else_serves(
+    tmp_path: Path, pages: tuple[int, ...], needed: bool
+) -> None:
+    port, told = free_port(), list[bool]()
+    fleet = door({}, manifests=manifests(tmp_path / "spool", port))
+    views = Views(lambda: [fleet])
+    plane = MediaPlane(views)
+    sites = PlaneSites(views, plane, lambda ref, why, needed: told.append(needed), taken=frozenset(pages))
+    with socket.create_server(("127.0.0.1", port)):
+        running = asyncio.create_task(sites.run())
+        while not told:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert told == [needed]
 
 
 def test_a_path_means_one_thing() -> None:

@@ -44,9 +44,9 @@ def watched_door(namespace: str, objects: Objects) -> FleetDoor:
 async def web_server(health: HealthServer, options: OperatorOptions) -> AsyncIterator[None]:
     """Pages, playback and reports of all fleets, while inside. Raises ConfigError."""
 
-    def tell(ref: Ref, why: str) -> None:
+    def tell(ref: Ref, why: str, _: bool) -> None:
         fleet = health.operator.fleets.get(ref.namespace)
-        if fleet is not None:
+        if fleet is not None and why:
             fleet.events.post(Event(ref, "CannotServe", f"{why}; it is tried again", "Warning"))
 
     web = Web(
