@@ -56,7 +56,8 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
     standings = dict(done.census.inputs[0][1]) if done.census.inputs else {}
     view = view_of(catalogue, title, standings)
     name = catalogue.names.name(title)
-    yield f"{printable(name)}: {format_bytes(view.bytes)} in {plural(view.files, 'file')}"
+    size = f"{format_bytes(view.bytes)} in {plural(view.files, 'file')}"
+    yield f"{printable(name)}: {'its copies differ' if view.conflict else size}"
     step = next((one for one in done.steps if getattr(one.action, "title", None) == name), None)
     found = False
     for index, count in enumerate(done.census.floors):
@@ -69,17 +70,18 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
         asked = plural(terms.copies, "copy", "copies")
         yield f"{terms.ref} asks for {asked}, {terms.always_on} always on: {COUNTED[state]}"
         for holder in view.holders:
-            yield "  " + _holder_line(done, holder, now)
+            yield "  " + _holder_line(done, holder, now, "its own version" if view.conflict else "complete")
         keepers = custodians_of(view.holders, terms.copies)
         if keepers:
             yield f"  custodians: {listing([one.standing.host for one in keepers])}"
+        reason = ""
         if state is not TitleState.MET:
             reason, message, at = explain_title(done, index, title, step)
             when = f"; next attempt {rfc3339(at)} (in {format_span(at - now)})" if at is not None else ""
             yield f"  {reason}: {message}{when}"
         if done.upkeep.frozen.get(title):
             yield f"  surplus stays: {done.upkeep.frozen[title]}"
-        if view.conflict:
+        if view.conflict and reason != "Conflict":
             yield f"  {in_words(done, view.conflict)}"
     if not found:
         yield "no floor selects it; its copies stay as they are"
@@ -105,7 +107,7 @@ def _unknown_title(done: Deliberation, name: str) -> str:
     return f"no title {printable(name)!r} has been seen under any floor{hint}"
 
 
-def _holder_line(done: Deliberation, one: Holder, now: float) -> str:
+def _holder_line(done: Deliberation, one: Holder, now: float, whole: str) -> str:
     volume = done.custody.volumes.get(one.volume)
     where = f"{volume.host}/{volume.root}" if volume is not None else one.volume
     host = done.terms.hosts.get(one.standing.host)
@@ -119,7 +121,7 @@ def _holder_line(done: Deliberation, one: Holder, now: float) -> str:
             if one.verified
             else "present by size, not yet read"
         )
-        what = f"complete, {read}"
+        what = f"{whole}, {read}"
     if not one.standing.counts:
         drained = host is not None and host.draining
         counted = (

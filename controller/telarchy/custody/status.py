@@ -136,7 +136,7 @@ def _floor_conditions(
     waiting = any(
         step.ref == terms.ref and step.decision in (Decision.QUEUE, Decision.WAIT) for step in done.steps
     )
-    stuck = next((one["message"] for one in worst if one["reason"] not in _PASSING), "")
+    stuck = next((_named(one) for one in worst if one["reason"] not in _PASSING), "")
     parts = [met] + [f"{counts[key]:,} {_WORDS[key]}" for key in _WORDS if counts[key]]
     summary = ", ".join(parts)
     if terms.suspended:
@@ -179,6 +179,12 @@ def _floor_conditions(
     if terms.suspended:
         found.append(condition("Suspended", True, "Suspended", "spec.suspend is set here or on the Fleet"))
     return found
+
+
+def _named(one: Mapping[str, Any]) -> str:
+    """What is wrong with a title, with its name."""
+    message = str(one["message"])
+    return message if one["title"] in message else f"{one['title']}: {message}"
 
 
 def not_looked_at_yet(done: Deliberation) -> list[str]:

@@ -227,6 +227,12 @@ def test_files_that_differ_wait_for_a_person() -> None:
         and "sizes differ" in worst["message"]
         and "cellar/main" in worst["message"]
     )
+    told = next(one for one in status(made)["conditions"] if one["type"] == "Ready")["message"]
+    assert "films/Alien: e01.mkv: the sizes differ" in told
+    lines = list(why("title", "films/Alien", of.world, of.observation(), NOW))
+    assert lines[0] == "films/Alien: its copies differ"
+    assert sum("sizes differ" in line for line in lines) == 1
+    assert not any("complete" in line for line in lines)
 
 
 def test_no_room_says_so_and_promises_nothing_twice() -> None:
