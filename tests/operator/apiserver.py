@@ -27,6 +27,7 @@ BUILTIN = {
 VERBS = {"get", "list", "watch", "create", "update", "patch", "delete"}
 PATCHES = ("merge-patch+json", "json-patch+json", "apply-patch+yaml")
 
+SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]")  # an escape that YAML does not know
 
 STEP = re.compile(r"\.(\w+)|\[\?\(@\.(\w+)==\"(\w+)\"\)\]")
 
@@ -119,6 +120,10 @@ class ApiServer(kmock.KubernetesScaffold):
         if method == "PATCH":
             content_type = request.headers.get("Content-Type", "").partition(";")[0]
             manager, force = request.params.get("fieldManager", ""), request.params.get("force") == "true"
+            if content_type.endswith("apply-patch+yaml") and SURROGATE.search(request.body):
+                raise Refused(
+                    400, "BadRequest", "error decoding YAML: found invalid Unicode character escape code"
+                )
             patch = json.loads(request.body)
             return web.json_response(
                 self.storage.patch(key, patch, content_type, subresource, manager, force)

@@ -123,3 +123,17 @@ async def test_what_has_no_fields_any_more_is_taken_out(api, gate, tmp_path):
         await made.flush(20)
         assert (made.written, made.refused) == (2, 0)
         assert (await api.get("Host", "attic"))["status"] == STATUS | {"state": "Suspect"}
+
+
+async def test_names_of_titles_may_be_any(api, gate, tmp_path):
+    """The API server reads an apply as YAML, which knows no surrogates: neither pairs of them, as JSON may write what
+    is beyond the basic plane, nor single ones, as Python has bytes that are no UTF-8."""
+    first = await api.apply("Host", "attic", HOST | root("attic"))
+    ref, uid = Ref("Host", api.namespace, "attic"), first["metadata"]["uid"]
+    said = "\U0001f3ac Am\u00e9lie \\\\ud83c \u2028\x85\x7f\x9b\ufeff\uffff\t"
+    async with writer(api, gate, tmp_path) as (made, objects, _):
+        objects.take(first)
+        made.put(ref, uid, STATUS | {"conditions": [READY | {"message": said + "\udcff"}]})
+        await made.flush(20)
+        assert (made.written, made.refused) == (1, 0)
+    assert (await api.condition("Host", "attic", "Ready"))["message"] == said + "\ufffd"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,8 +33,11 @@ PAGE = 500  # objects of one answer to a LIST
 
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
+APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML, as `encoded` writes it
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+REPLACEMENT = r"\ufffd"
+_NOT_ASCII = re.compile(r"[\x7f-\uffff]")
 
 Body = dict[str, Any]
 
@@ -161,7 +165,7 @@ class Cluster:
     ) -> Body:
         """One answer, after retries of what may pass. Raises ClusterError."""
         headers = {"Accept": accept} | ({} if body is None else {"Content-Type": content_type})
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else encoded(body)
         for attempt in range(1, attempts + 1):
             try:
                 return await self._once(method, path, data, params, headers)
@@ -215,6 +219,20 @@ class Cluster:
         if before is not None:
             await before.close()
         self._open()
+
+
+def encoded(body: Body) -> bytes:
+    """JSON that is YAML as well, since the API server reads an apply as that.
+
+    YAML knows no surrogates and fewer characters without an escape: what is beyond the basic plane stands as it is, the
+    rest that is not ASCII is escaped, and half a pair (Python's way with bytes that are no UTF-8) is replaced."""
+    text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+    return _NOT_ASCII.sub(_escaped, text).encode()
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return REPLACEMENT if 0xD800 <= code < 0xE000 else f"\\u{code:04x}"
 
 
 def backoff(attempt: int, retry_after: float | None) -> float:
