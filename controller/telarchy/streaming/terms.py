@@ -204,8 +204,7 @@ def _place(
     held = fresh = foreign = ""
     if not spec.is_external:
         if host is None:
-            unknown = unknown or f"its host {spec.host_ref} is not declared"
-            held = f"its host {spec.host_ref} is not declared"
+            unknown = held = f"its host {spec.host_ref} is not declared"
         elif unknown and state is not HostState.UP:
             unknown = _away(host, state, seen)
         held = held or _held(endpoint, host, fleet)

@@ -135,6 +135,16 @@ def test_a_built_in_endpoint_whose_port_is_taken_says_so_and_its_encoder_is_left
     assert stage.ready("Stream", "garden") == ("True", "Playing")
 
 
+def test_an_endpoint_whose_host_is_taken_out_first_says_so(home: Stage) -> None:
+    home.publish()
+    home.run(20)
+    home.delete(BLACK)
+    home.run(20)
+    said = next(one for one in home.status("MediaEndpoint", "origin")["conditions"] if one["type"] == "Ready")
+    assert (said["reason"], said["message"]) == ("NoHost", "its host black is not declared")
+    assert home.there["origin@black"].services, "what runs there is left alone"
+
+
 def test_what_was_judged_by_a_report_from_before_the_moment_is_judged_anew(home: Stage) -> None:
     home.frozen.add(("origin", "garden"))
     home.publish()
