@@ -79,6 +79,7 @@ async def _think(
 ) -> tuple[dict[str, Any], list[str]]:
     """Read, look, think: once, on a store whose changes are thrown away. Returns the plan, and what is wrong."""
     from telarchy.runtime.engine import Engine
+    from telarchy.runtime.revision import NOTHING_DECLARED
     from telarchy.runtime.sources import open_source, remembered
     from telarchy.store import Store
 
@@ -98,12 +99,15 @@ async def _think(
             with _stage(stages, "think"):
                 engine.think()
             shown = engine.snapshot(steps=None)
-            shown["unknown"] = not revision.healthy and not revision.resources
+            nothing = bool(source) and not revision.resources and not revision.stalled
+            shown["unknown"] = nothing or (not revision.healthy and not revision.resources)
         finally:
             await engine.close()
     faults = [str(problem) for problem in revision.problems if problem.severity == "error"]
     if not revision.healthy:
         faults.append(f"telarchy: {revision.message}")
+    elif nothing and not faults:
+        faults.append(f"telarchy: {NOTHING_DECLARED}")
     return shown, faults
 
 

@@ -14,6 +14,8 @@ from telarchy.core.world import World
 from telarchy.errors import Problem
 from telarchy.resources.meta import Ref, Resource
 
+NOTHING_DECLARED = "nothing is declared: no manifest of a fleet was found there"
+
 
 @dataclass(frozen=True)
 class Manifests:

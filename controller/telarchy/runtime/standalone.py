@@ -23,7 +23,7 @@ from telarchy.links.secrets import FileSecrets
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.engine import Engine, Rooms
 from telarchy.runtime.lock import StateLock
-from telarchy.runtime.revision import Revision
+from telarchy.runtime.revision import NOTHING_DECLARED, Revision
 from telarchy.runtime.rooms import SECRETS_FOLDER
 from telarchy.runtime.sources import open_source
 from telarchy.runtime.web import Web, engine_door, teller
@@ -187,7 +187,7 @@ def wanting(revision: Revision) -> str:
         problems = revision.stalled[first]
         return f"{first} cannot be used as written: {problems[0] if problems else 'its manifest is broken'}"
     if not revision.resources:
-        return "nothing is declared: no manifest of a fleet was found there"
+        return NOTHING_DECLARED
     return ""
 
 

@@ -340,6 +340,12 @@ class TestPlan:
         assert "Nothing to do: everything is as declared (floor 'films' 4/4 met)." in ended.out
         assert (fleet.parent / "state" / "store.sqlite").read_bytes() == before
 
+    def test_a_folder_that_declares_nothing_is_no_fleet_as_declared(self, telarchy, tmp_path):
+        (tmp_path / "empty").mkdir()
+        ended = telarchy("plan", "--source", tmp_path / "empty")
+        assert ended.code == 1
+        assert "telarchy: nothing is declared" in ended.err and "Nothing to do" not in ended.out
+
     def test_errors_end_with_1_and_the_rest_is_planned(self, telarchy, fleet):
         (fleet / "broken.yaml").write_text(BROKEN.partition("---")[0].replace("black", "other"))
         ended = telarchy("plan", "--source", fleet)
