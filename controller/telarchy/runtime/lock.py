@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,8 +37,11 @@ class StateLock:
                 f"another controller{f' (pid {pid})' if pid else ''} already runs on {self._path.parent}: "
                 "stop it first, or name another folder with --state"
             ) from None
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(
+            OSError
+        ):  # a full disk: the lock holds without the note, and the store says what is the matter
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
 
     def __exit__(

@@ -13,6 +13,7 @@ from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.manifest import FileSeen
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import StoreError
+from telarchy.runtime.lock import StateLock
 from telarchy.store import Store
 from telarchy.store.catalogue import FILE, CatalogueFile
 
@@ -101,6 +102,13 @@ def test_what_lies_in_titles_is_known_though_the_disk_takes_nothing(small: Path)
     file.save(catalogue)
     file.close()
     assert of(CatalogueFile(small / FILE).load(), "id") == after
+
+
+def test_a_start_on_a_full_disk_says_whose_disk_it_is(small: Path) -> None:
+    fill(small)
+    with pytest.raises(StoreError, match=r"store\.sqlite is full: make room there"):
+        with StateLock(small), Store.open(small):
+            pass
 
 
 def test_a_catalogue_that_the_disk_has_no_room_to_open_is_left_where_it_is(small: Path) -> None:
