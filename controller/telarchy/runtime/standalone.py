@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from telarchy.core.plan import Event
+from telarchy.errors import StoreError
 from telarchy.links.secrets import FileSecrets
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.engine import Engine, Rooms
+from telarchy.runtime.lock import FILE_NAME as LOCK
 from telarchy.runtime.lock import StateLock
 from telarchy.runtime.revision import NOTHING_DECLARED, Revision
 from telarchy.runtime.rooms import SECRETS_FOLDER
@@ -33,6 +35,7 @@ from telarchy.web.control import Control
 from telarchy.web.metrics import FleetFigures
 
 HEARTBEAT_SECONDS = 15.0
+STATE_SECONDS = 5.0  # between looks at whether the state folder is still there
 SNAPSHOT_PAUSE_SECONDS = 2.0  # the last round reaches the store at most this often
 CONTROLLER = "controller"  # memory key: pid, since when, and when it was last alive
 
@@ -145,19 +148,46 @@ async def run(running: Running, options: RunOptions) -> Ended:
         looping = asyncio.create_task(_until_settled(engine, options.timeout), name="settle")
     else:
         looping = asyncio.create_task(_for_ever(engine), name="loop")
+    standing = asyncio.create_task(_state_stands(options.state), name="the state folder")
     with signals(stopped, engine.reconcile):
         try:
-            waited: list[asyncio.Future[Any]] = [following, looping, stopped]
+            waited: list[asyncio.Future[Any]] = [following, looping, standing, stopped]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
                 return stopped.result()
             if following.done():
                 following.result()  # it ends only by an error
+            if standing.done():
+                standing.result()  # likewise
             return await looping
         finally:
-            for task in (following, looping):
+            for task in (following, looping, standing):
                 task.cancel()
-            await asyncio.gather(following, looping, return_exceptions=True)
+            await asyncio.gather(following, looping, standing, return_exceptions=True)
+
+
+async def _state_stands(folder: Path) -> None:
+    """Watch that nobody takes the state folder away: without it there is nobody to ask and nothing to approve, and
+    nothing is kept. Raises StoreError."""
+    path = folder / LOCK
+    began = await asyncio.to_thread(_which, path)
+    while True:
+        await asyncio.sleep(STATE_SECONDS)
+        with suppress(OSError):
+            if await asyncio.to_thread(_which, path) != began:
+                raise StoreError(
+                    f"the state folder {folder} is gone, or is another one now: this controller ends; the next one "
+                    "starts from what the hosts show"
+                )
+
+
+def _which(path: Path) -> tuple[int, int] | None:
+    """Which file stands there; None if none does."""
+    try:
+        about = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return about.st_dev, about.st_ino
 
 
 async def _for_ever(engine: Engine) -> Ended:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 
@@ -9,6 +10,7 @@ import pytest
 
 from telarchy.cli.client import SocketClient, StoreClient, connect
 from telarchy.errors import StoreError, TelarchyError
+from telarchy.runtime import standalone
 from telarchy.runtime.standalone import Ended, RunOptions, controller, run
 from tests.unit.runtime.toyroom import Toys
 
@@ -238,6 +240,22 @@ async def test_a_state_folder_with_a_long_path_still_has_a_socket(tmp_path, fold
     async with controller(asked, rooms=Toys().rooms()):
         client = await asyncio.to_thread(connect, deep)
         assert (await ask(client, "health"))["running"]
+
+
+@pytest.mark.parametrize("then", ["gone", "another"])
+async def test_without_its_state_folder_it_ends_and_says_so(tmp_path, folder, monkeypatch, then):
+    monkeypatch.setattr(standalone, "STATE_SECONDS", 0.1)
+    asked = options(tmp_path, folder)
+    async with controller(asked, rooms=Toys().rooms()) as running:
+        running_on = asyncio.ensure_future(run(running, asked))
+        await asyncio.sleep(0.5)
+        assert not running_on.done()
+        shutil.rmtree(asked.state)
+        if then == "another":
+            asked.state.mkdir()
+            (asked.state / "lock").touch()
+        with pytest.raises(StoreError, match=r"state folder .*/state is gone"):
+            await asyncio.wait_for(running_on, 10)
 
 
 async def test_settled_means_that_what_left_has_left(tmp_path, folder):

@@ -106,9 +106,12 @@ def test_what_lies_in_titles_is_known_though_the_disk_takes_nothing(small: Path)
 
 def test_a_start_on_a_full_disk_says_whose_disk_it_is(small: Path) -> None:
     fill(small)
-    with pytest.raises(StoreError, match=r"store\.sqlite is full: make room there"):
-        with StateLock(small), Store.open(small):
-            pass
+    with (
+        pytest.raises(StoreError, match=r"store\.sqlite is full: make room there"),
+        StateLock(small),
+        Store.open(small),
+    ):
+        pass
 
 
 def test_a_catalogue_that_the_disk_has_no_room_to_open_is_left_where_it_is(small: Path) -> None:
