@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +19,7 @@ from telarchy.core.words import format_bytes, format_span, plural
 if TYPE_CHECKING:
     from telarchy.runtime.standalone import Ended, Running, RunOptions
 
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # as main.py has it for what the other verbs print
 PROGRESS_SECONDS = 10.0  # between two lines about running transfers, where there is no live view
 PAUSE_SECONDS = 0.25  # changes within this time are told together
 
@@ -130,10 +132,9 @@ def say(text: str, *, err: bool = False) -> None:
     """Print a line, or do without: a disk that is full under the log is no reason to keep the fleet no more."""
     try:
         click.echo(text, err=err)
-    except BrokenPipeError:
-        raise
-    except OSError:
-        return
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
 
 
 def _greeting(running: Running, asked: RunOptions) -> str:
