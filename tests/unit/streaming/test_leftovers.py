@@ -40,6 +40,15 @@ FLEET = Fleet.model_validate({"kind": "Fleet", "metadata": {"name": "home"}, "sp
 BLACK, VPS = ssh_host("black"), ssh_host("vps")
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, since what lies in a real one is found too."""
+    made = tmp_path / "home"
+    made.mkdir()
+    monkeypatch.setenv("HOME", str(made))
+    return made
+
+
 def held(resource: str = "old", **told: Any) -> Holding:
     usual = {"id": "aaaa", "since": NOW - 9e5, "namespace": "default", "policy": "Release"}
     return Holding(**({"resource": resource} | usual | told))
@@ -193,12 +202,9 @@ def test_a_stream_departs_only_when_every_endpoint_that_may_have_it_was_looked_a
 # --- the script --------------------------------------------------------------------------------------------------
 
 
-async def test_a_survey_finds_what_lies_there_and_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    home, spool = tmp_path / "home", tmp_path / "it's a spool"
-    home.mkdir(), spool.mkdir()
-    monkeypatch.setenv("HOME", str(home))
+async def test_a_survey_finds_what_lies_there_and_changes_nothing(tmp_path: Path, home: Path) -> None:
+    spool = tmp_path / "it's a spool"
+    spool.mkdir()
     link = LocalLink("black")
     usual, given = layout.base("origin"), layout.base("edge", spool=str(spool))
     await services.put_file(link, usual, "keys.json", b"", by=Claim(ME, "default", "origin", "Orphan"))
