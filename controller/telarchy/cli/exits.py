@@ -10,6 +10,7 @@ USAGE = 64
 BUG = 70
 INTERRUPTED = 130
 READER_GONE = 141
+TERMINATED = 143
 
 TEXT = """\
 Exit codes:
@@ -23,4 +24,5 @@ Exit codes:
   70   a bug in Telarchy; the details are in a crash file that the message names
   130  interrupted with Ctrl-C
   141  whoever read the output went away (as in `telarchy events | head -1`)
+  143  `run --until-settled`: told to stop (SIGTERM) before everything was as declared
 """

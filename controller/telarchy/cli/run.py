@@ -150,6 +150,11 @@ def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
     from telarchy.runtime.standalone import wanting
 
     shown = running.engine.snapshot()
+    if ended == exits.TERMINATED:
+        return [
+            "told to stop before everything was as declared; transfers under way on hosts go on",
+            summary(shown),
+        ]
     if ended == exits.NOT_SETTLED:
         held = [
             f"held: {one['summary']} ({one['reason']}); release it with: telarchy approve {one['hash']}"

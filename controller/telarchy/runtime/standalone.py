@@ -47,6 +47,9 @@ class Ended(IntEnum):
     FAILED = 1
     NOT_SETTLED = 3
     INTERRUPTED = 130
+    TERMINATED = (
+        143  # by SIGTERM, where somebody waits until all is settled; else that is how a run is meant to end
+    )
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,8 @@ async def run(running: Running, options: RunOptions) -> Ended:
             waited: list[asyncio.Future[Any]] = [following, looping, standing, stopped]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
             if stopped.done():
-                return stopped.result()
+                ended = stopped.result()
+                return Ended.TERMINATED if options.until_settled and ended is Ended.SETTLED else ended
             if following.done():
                 following.result()  # it ends only by an error
             if standing.done():

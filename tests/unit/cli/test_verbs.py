@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 import yaml
@@ -386,6 +388,15 @@ class TestRun:
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms")
         assert ended.code == 3
         assert "not settled within" in ended.err
+
+    def test_stopped_before_it_is_settled_it_does_not_say_that_it_is(self, telarchy, fleet, toys):
+        toys.seconds = 60
+        stop = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+        stop.start()
+        ended = telarchy("run", "--source", fleet, "--until-settled")
+        assert ended.code == 143
+        assert "told to stop before everything was as declared" in ended.err
+        assert "settled: " not in ended.out
 
     def test_observe_only_does_nothing(self, telarchy, fleet, toys):
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms", "--observe-only")

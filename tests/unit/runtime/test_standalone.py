@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -104,6 +105,13 @@ async def test_signals_end_it_cleanly(tmp_path, folder, number, ended):
         assert await run(running, asked) == ended
     assert toys.closed
     assert not (tmp_path / "state" / "control.sock").exists()
+
+
+async def test_who_waits_until_all_is_so_is_not_told_so_when_it_is_stopped(tmp_path, folder):
+    asked, toys = replace(options(tmp_path, folder), until_settled=True), Toys(seconds=60)
+    async with controller(asked, rooms=toys.rooms()) as running:
+        asyncio.get_running_loop().call_later(0.3, os.kill, os.getpid(), signal.SIGTERM)
+        assert await run(running, asked) == Ended.TERMINATED
 
 
 async def test_sighup_looks_again(tmp_path, folder):
