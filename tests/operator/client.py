@@ -174,14 +174,14 @@ class ApiClient:
         """Wait until Ready has this status for the present generation. Returns the object."""
         found: Object = {}
 
-        async def ready() -> bool:
+        async def is_so() -> bool:
             nonlocal found
             found = await self.get(kind, name, namespace)
-            one = await self.condition(kind, name, "Ready", namespace)
-            current = found["status"].get("observedGeneration") == found["metadata"]["generation"]
-            return one.get("status") == status and current
+            told = found.get("status") or {}
+            ready = [one["status"] for one in told.get("conditions", []) if one["type"] == "Ready"]
+            return ready == [status] and told.get("observedGeneration") == found["metadata"]["generation"]
 
-        await until(ready, f"{kind} {name} has Ready={status}", seconds, lambda: found.get("status"))
+        await until(is_so, f"{kind} {name} has Ready={status}", seconds, lambda: found.get("status"))
         return found
 
 
