@@ -215,7 +215,8 @@ class Custody:
 
     # --- the record ------------------------------------------------------------------------------------------
 
-    def _save_now(self) -> None:
+    def _save_now(self) -> bool:
+        """Whether it is on the disk now."""
         self._saved_at = self._clock.now()
         try:
             self._store()
@@ -223,6 +224,7 @@ class Custody:
             self._unsaved = True
         else:
             self._unsaved = False
+        return not self._unsaved
 
     def _save_soon(self) -> None:
         self._unsaved = True

@@ -47,7 +47,7 @@ class Observer:
         memory: Memory,
         clock: SteadyClock,
         lease: WriterLease,
-        save: Callable[[], None],
+        save: Callable[[], bool],
     ) -> None:
         self._links, self._catalogue, self._memory = links, catalogue, memory
         self._clock, self._lease, self._save = clock, lease, save
@@ -322,8 +322,7 @@ class Observer:
             first = not state.scanned_now
             state.memo, state.remark = done.memo, done.message
             state.scanned, state.scanned_now = self._clock.now(), True
-            if not self._read_only:
-                self._save()
+            if not self._read_only and self._save():
                 state.remember_scan(self._memory)
             took = time.monotonic() - began
             if state.due == began + AGAIN_SECONDS:  # nobody asked for another one meanwhile

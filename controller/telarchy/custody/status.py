@@ -141,7 +141,7 @@ def _floor_conditions(
     summary = ", ".join(parts)
     if terms.suspended:
         ready = condition("Ready", short == 0, "Suspended", f"{summary}; suspended")
-    elif done.blocked_by and (short or not titles):
+    elif (done.blocked_by or not done.terms.complete) and (short or not titles):
         # Before everything was looked at nothing is beyond recovery.
         so_far = ", ".join(part for part in parts if not part.endswith(_WORDS["unrecoverable"]))
         ready = condition("Ready", None, "Observing", f"{done.not_now}; so far {so_far}")

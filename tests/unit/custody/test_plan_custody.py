@@ -390,6 +390,14 @@ def test_nothing_is_copied_before_every_live_root_was_seen() -> None:
     assert ready(made)["status"] == "Unknown" or ready(made)["reason"] in ("Observing", "Waiting")
 
 
+def test_no_floor_is_met_before_every_manifest_was_read() -> None:
+    """Its hosts may be among those that are still to come."""
+    of = seen(fleet(), floor())
+    told = ready(plan_custody(replace(of.world, complete=False), of.observation(), NOW))
+    assert (told["status"], told["reason"]) == ("Unknown", "Observing")
+    assert "not every manifest has been read yet" in told["message"]
+
+
 def test_a_job_left_behind_by_a_dead_controller_takes_no_slot_and_is_tidied_away() -> None:
     of = three()
     for name in ("attic", "cellar"):

@@ -16,7 +16,7 @@ from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.lease import LEASE_SECONDS, Controller, WriterLease
 from telarchy.custody.looking import Lease, RootLook, parse_look
 from telarchy.custody.volumes import settle
-from telarchy.errors import HostUnreachable
+from telarchy.errors import HostUnreachable, StoreError
 from telarchy.links.link import Completed
 from tests.unit.custody.fleet import LocalFleet, running
 from tests.unit.custody.test_act_copy import until
@@ -217,6 +217,19 @@ async def test_of_two_on_copies_of_one_state_folder_the_later_writes(tmp_path: P
     assert clone.section().fenced == ""
     for volume in fleet.volumes.values():
         assert (volume.own / "epoch").read_text() == "2 controller1 desk of the copy\n"
+
+
+async def test_a_scan_that_could_not_be_saved_is_done_anew_after_a_restart(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet")
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+
+    def full() -> None:
+        raise StoreError("the disk is full")
+
+    fleet.custody._store = full
+    await fleet.look()
+    assert fleet.catalogue.holdings, "it is known meanwhile"
+    assert not fleet.memory.under("custody/scan/"), "the next scan would bring only what changed since"
 
 
 async def test_planning_leaves_no_trace(tmp_path: Path) -> None:
