@@ -22,7 +22,15 @@ from telarchy.web.sites import PlaneSites
 from tests.unit.web.doors import GENERATION, SECRET, door, live
 
 SEGMENT = bytes(range(256)) * 300
-SOON, PAST, LONG_PAST = (int(time.time()) + span for span in (3600, -60, -3600))
+SOON, PAST, LONG_PAST = (
+    3600,
+    -60,
+    -3600,
+)  # seconds from when a test runs, which may be long after it was collected
+
+
+def token(secret: str, stream: str, lasts: int) -> str:
+    return tokens.sign(secret, stream, int(time.time()) + lasts)
 
 
 def manifests(spool: Path, port: int, **more: Any) -> str:
@@ -141,11 +149,9 @@ async def test_the_address_that_stays_leads_to_the_generation_that_plays_now(tmp
         assert (await served.get(path)).status == 200 and b"720p/index.m3u8" in served.body
         assert (await served.get(f"{LIVE}/720p/index.m3u8")).status == 200
         assert served.body == b"#EXTM3U\n"  # a new start of the encoder is none of the players' business
-        signed = tokens.sign(SECRET, "nursery", SOON) + "/live/nursery/master.m3u8"
+        signed = token(SECRET, "nursery", SOON) + "/live/nursery/master.m3u8"
         assert (await served.get("/live/nursery/master.m3u8")).status == 403
-        assert (
-            await served.get(tokens.sign(SECRET, "nursery", PAST) + "/live/nursery/master.m3u8")
-        ).status == 410
+        assert (await served.get(token(SECRET, "nursery", PAST) + "/live/nursery/master.m3u8")).status == 410
         answer = await served.get(signed)
         assert answer.status == 200 and str(answer.url).endswith(f"/live/nursery/{GENERATION}/master.m3u8")
         (served.base / "spool/garden/current").write_text("../../keys.json")
@@ -228,19 +234,20 @@ async def test_an_empty_playlist_is_not_given_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prefix", "master", "playlist"),
+    ("signed", "master", "playlist"),
     [
-        ("", 403, 403),
-        (tokens.sign(SECRET, "nursery", SOON), 200, 200),
-        (tokens.sign(SECRET, "garden", SOON), 403, 403),
-        (tokens.sign("guessed", "nursery", SOON), 403, 403),
-        (tokens.sign(SECRET, "nursery", PAST), 410, 200),  # what runs goes on for a while
-        (tokens.sign(SECRET, "nursery", LONG_PAST), 410, 410),
+        (None, 403, 403),
+        ((SECRET, "nursery", SOON), 200, 200),
+        ((SECRET, "garden", SOON), 403, 403),
+        (("guessed", "nursery", SOON), 403, 403),
+        ((SECRET, "nursery", PAST), 410, 200),  # what runs goes on for a while
+        ((SECRET, "nursery", LONG_PAST), 410, 410),
     ],
 )
 async def test_a_private_stream_needs_a_token(
-    tmp_path: Path, prefix: str, master: int, playlist: int
+    tmp_path: Path, signed: tuple[str, str, int] | None, master: int, playlist: int
 ) -> None:
+    prefix = token(*signed) if signed is not None else ""
     path = f"{prefix}/live/nursery/{GENERATION}"
     async with plane(tmp_path) as one:
         assert (await one.get(f"{path}/master.m3u8")).status == master
@@ -265,11 +272,11 @@ async def test_the_host_itself_looks_without_a_token(tmp_path: Path) -> None:
 
 
 async def test_requests_become_lines_without_tokens_and_addresses(tmp_path: Path) -> None:
-    token = tokens.sign(SECRET, "nursery", SOON)
+    signed = token(SECRET, "nursery", SOON)
     async with plane(tmp_path) as one:
         for path in (f"{LIVE}/720p/index.m3u8", f"{LIVE}/720p/s17.m4s", f"{LIVE}/720p/s99.m4s"):
             await one.get(path)
-        await one.get(f"{token}/live/nursery/{GENERATION}/master.m3u8")
+        await one.get(f"{signed}/live/nursery/{GENERATION}/master.m3u8")
         await one.get(f"{LIVE}/720p/index.m3u8", headers={"User-Agent": "another\tplayer\n"[:14]})
         await one.logs.close()
         text = (one.base / "log" / "access.log").read_text()
@@ -285,7 +292,7 @@ async def test_requests_become_lines_without_tokens_and_addresses(tmp_path: Path
     assert all(len(line) == 10 for line in lines)
     assert [len(line[9]) for line in lines] == [16, 1, 1, 16, 16]
     assert len({lines[0][9], lines[3][9], lines[4][9]}) == 3
-    assert "127.0.0.1" not in text and token.split("/")[2] not in text
+    assert "127.0.0.1" not in text and signed.split("/")[2] not in text
 
 
 async def test_only_named_pages_may_play_where_it_says_so(tmp_path: Path) -> None:
