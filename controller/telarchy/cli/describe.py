@@ -12,7 +12,7 @@ from telarchy.cli import options, table
 from telarchy.cli.client import connect
 from telarchy.cli.events import event_rows
 from telarchy.cli.get import document
-from telarchy.cli.targets import complete_kind, parse_targets
+from telarchy.cli.targets import complete_kind, parse_targets, tell_missing
 
 EVENTS_SHOWN = 20
 
@@ -21,12 +21,16 @@ EVENTS_SHOWN = 20
 @click.argument("words", metavar="KIND [NAME...] | KIND/NAME...", nargs=-1, shell_complete=complete_kind)
 @options.namespace
 @options.state
-def describe(words: tuple[str, ...], namespace: str, state: Path) -> None:
-    """Show what is declared, what is so, and what happened lately."""
+def describe(words: tuple[str, ...], namespace: str, state: Path) -> int:
+    """Show what is declared, what is so, and what happened lately.
+
+    Named ones that are not there are told after the others; it ends with 1 then.
+    """
     targets = parse_targets(words)
     client = connect(state)
-    found = targets.pick(client.ask("resources", kinds=list(targets.names), namespace=namespace))
-    if not found:
+    answer = client.ask("resources", kinds=list(targets.names), namespace=namespace)
+    found, missing = targets.pick(answer)
+    if not found and not missing:
         click.echo(f"No resources found in {namespace} namespace.", err=True)
     for index, one in enumerate(found):
         if index:
@@ -39,6 +43,7 @@ def describe(words: tuple[str, ...], namespace: str, state: Path) -> None:
             limit=EVENTS_SHOWN,
         )
         click.echo("\n".join([*_lines(one), *_events(events)]))
+    return tell_missing(missing)
 
 
 def _lines(resource: Mapping[str, Any]) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from telarchy.cli import options, selector, table
+from telarchy.cli import exits, options, selector, table
 from telarchy.cli.client import connect
-from telarchy.cli.targets import Targets, complete_kind, parse_targets
+from telarchy.cli.targets import Targets, complete_kind, parse_targets, tell_missing
 from telarchy.resources.meta import Kind
 
 Resources = Sequence[Mapping[str, Any]]
@@ -38,34 +38,40 @@ def get(
     no_headers: bool,
     namespace: str,
     state: Path,
-) -> None:
+) -> int:
     """List resources with their state.
 
-    KIND is singular, plural or short (`host`, `hosts`, `ho`), several with commas, or `all`.
+    KIND is singular, plural or short (`host`, `hosts`, `ho`), several with commas, or `all`. Named ones that are not
+    there are told after the others; it ends with 1 then.
     """
     targets = parse_targets(words)
+    if labels and targets.named:
+        raise click.UsageError("give names or -l, not both")
     wanted = selector.parse_selector(labels) if labels else None
     client = connect(state)
     arguments: dict[str, Any] = {"kinds": list(targets.names), "namespace": namespace}
 
-    def chosen(answer: Resources) -> list[dict[str, Any]]:
-        return [one for one in targets.pick(answer) if selector.matches(wanted, one)]
+    def chosen(answer: Resources) -> tuple[list[dict[str, Any]], list[str]]:
+        picked, missing = targets.pick(answer)
+        return [one for one in picked if selector.matches(wanted, one)], missing
 
     if watch:
-        _watch(client.follow("resources", **arguments), targets, chosen, output)
-        return
-    found = chosen(client.ask("resources", **arguments))
+        return _watch(client.follow("resources", **arguments), targets, chosen, output, headed=not no_headers)
+    found, missing = chosen(client.ask("resources", **arguments))
+    if missing and targets.single:
+        return tell_missing(missing)
     if output in ("json", "yaml"):
         click.echo(document(found if not targets.single else found[0], output))
     elif output == "name":
         for one in found:
             click.echo(f"{one['kind'].lower()}/{one['metadata']['name']}")
-    elif not found:
+    elif not found and not missing:
         click.echo(f"No resources found in {namespace} namespace.", err=True)
-    else:
+    elif found:
         blocks = _tables(targets, found, wide=output == "wide")
         texts = [table.table(rows[1:] if no_headers else rows) for rows in blocks]
         click.echo("\n\n".join(texts))
+    return tell_missing(missing)
 
 
 def document(value: Any, form: str) -> str:
@@ -89,12 +95,18 @@ def _of(kind: Kind, found: Resources) -> list[Mapping[str, Any]]:
     return [one for one in found if one["kind"] == kind.name]
 
 
-def _watch(answers: Any, targets: Targets, chosen: Any, output: str | None) -> None:
-    """The table, then each row again when it changed. Widths stay those of the first table."""
-    shown: dict[tuple[str, str], Any] = {}
+def _watch(answers: Any, targets: Targets, chosen: Any, output: str | None, *, headed: bool) -> int:
+    """The table, then each row again when it changed. Widths stay those of the first table.
+
+    A named one has to be there at first; later it may come and go. Returns the exit code.
+    """
+    shown: dict[tuple[str, str], Any] | None = None
     widths: dict[str, list[int]] = {}
     for answer in answers:
-        found = chosen(answer)
+        found, missing = chosen(answer)
+        if shown is None and missing:
+            return tell_missing(missing)
+        shown = shown or {}
         keys = {(one["kind"], one["metadata"]["name"]): one for one in found}
         for kind in targets.kinds:
             mine = [one for key, one in keys.items() if key[0] == kind.name and shown.get(key) != one]
@@ -108,9 +120,11 @@ def _watch(answers: Any, targets: Targets, chosen: Any, output: str | None) -> N
             rows = table.rows_of(kind, mine, wide=output == "wide", prefixed=len(targets.names) > 1)
             if kind.name not in widths:
                 widths[kind.name] = table.widths_of(rows, room=table.terminal_room())
-                click.echo(table.line_of(rows[0], widths[kind.name]))
+                if headed:
+                    click.echo(table.line_of(rows[0], widths[kind.name]))
             for row in rows[1:]:
                 click.echo(table.line_of(row, widths[kind.name]))
         for key in shown.keys() - keys.keys():
             click.echo(f"{key[0].lower()}/{key[1]} deleted")
         shown = keys
+    return exits.OK

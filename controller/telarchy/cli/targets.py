@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from telarchy.cli import exits
 from telarchy.errors import TelarchyError
 from telarchy.resources.meta import Kind
 from telarchy.resources.registry import KINDS, resolve_kind
@@ -34,15 +35,17 @@ class Targets:
     def named(self) -> bool:
         return any(self.names.values())
 
-    def pick(self, resources: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Those that are meant. Raises TelarchyError when a named one is not there."""
-        picked = []
+    def pick(self, resources: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+        """Those that are meant, and a sentence for each named one that is not there."""
+        picked, missing = [], []
         for kind, names in self.names.items():
             mine = {one["metadata"]["name"]: one for one in resources if one["kind"] == kind}
-            if missing := [name for name in names if name not in mine]:
-                raise TelarchyError(not_found(KINDS[kind], missing[0], list(mine)))
-            picked += [dict(mine[name]) for name in names or mine]
-        return picked
+            for name in names or mine:
+                if name in mine:
+                    picked.append(dict(mine[name]))
+                else:
+                    missing.append(not_found(KINDS[kind], name, list(mine)))
+        return picked, missing
 
 
 def kind_of(text: str) -> Kind:
@@ -90,6 +93,13 @@ def not_found(kind: Kind, name: str, known: Sequence[str]) -> str:
     close = get_close_matches(name, known, 1)
     hint = f"; did you mean {kind.singular}/{close[0]}?" if close else ""
     return f"{kind.singular}/{name} not found{hint}"
+
+
+def tell_missing(missing: Sequence[str]) -> int:
+    """A line on stderr for each that is not there, after those that are; returns the exit code."""
+    for sentence in missing:
+        click.echo(f"telarchy: {sentence}", err=True)
+    return exits.ERROR if missing else exits.OK
 
 
 def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
