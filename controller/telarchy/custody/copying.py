@@ -109,6 +109,12 @@ def _missing(action: Copy, wanted: Manifest, here: TitleNow) -> Manifest:
                 f"{action.source_host}; nothing is overwritten",
             )
     missing = tuple(one for one in wanted if one.path not in here.listing.files)
+    if missing and here.on_another_file_system(action.title):
+        raise ActionFailed(
+            f"{quoted(action.title)} on {action.host} would lie on a file system that is mounted below its root; "
+            "declare that one as a media root of its own",
+            reason="OtherFileSystem",
+        )
     if any(one.damaged for one in missing):
         raise ActionFailed(
             f"{quoted(action.title)} is damaged on {action.source_host}", reason="SourceDamaged"

@@ -47,6 +47,35 @@ class Listing:
         return tuple(FileSeen(path, *self.files[path]) for path in sorted(self.files))
 
 
+class Mounts:
+    """Mount points below a folder, out of the records of `mounts` in list.sh."""
+
+    def __init__(self, folder: str = "") -> None:
+        self._folder = folder  # as it was named, until its true name is told: a root may be reached by a link
+        self._points: set[str] = set()
+
+    def add(self, record: bytes) -> bool:
+        """Take one record in; False for one that is about something else."""
+        kind, rest = record[:2], record[2:]
+        if kind == b"r ":
+            self._folder = text(rest)
+        elif kind == b"m ":
+            self._points.add(text(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), rest)))
+        elif kind == b"M ":
+            self._points.add(text(rest))
+        else:
+            return False
+        return True
+
+    @property
+    def below(self) -> frozenset[str]:
+        """Relative to the folder."""
+        inside = self._folder.rstrip("/") + "/"
+        return frozenset(
+            point[len(inside) :] for point in self._points if point.startswith(inside) and point != inside
+        )
+
+
 def parse_listing(data: bytes) -> Listing:
     """A listing out of NUL-terminated records."""
     listing = Listing()
@@ -80,13 +109,11 @@ def parse_scan(data: bytes, root: str) -> ScanAnswer:
     if len(rows) < 2 or rows[0] not in (b"scan full", b"scan delta") or not rows[-1].startswith(b"end "):
         raise ValueError("the answer was cut off")
     answer = ScanAnswer(Listing(), delta=rows[0] == b"scan delta")
-    mounts = set()
+    mounts = Mounts(root)
     for row in rows[1:-1]:
-        if row.startswith(b"m "):
-            mounts.add(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), row[2:]))
-        elif row.startswith(b"M "):
-            mounts.add(row[2:])
-        elif row.startswith(b"-"):
+        if mounts.add(row):
+            continue
+        if row.startswith(b"-"):
             if row.startswith(b"-f "):
                 answer.gone.add(text(row.split(b" ", 3)[3]))
             elif row.startswith(b"-! "):
@@ -94,8 +121,7 @@ def parse_scan(data: bytes, root: str) -> ScanAnswer:
                 continue
         else:
             answer.now.add(row[1:] if row.startswith(b"+") else row)
-    inside = root.rstrip("/") + "/"
-    answer.mounts = frozenset(point[len(inside) :] for point in map(text, mounts) if point.startswith(inside))
+    answer.mounts = mounts.below
     _, status, listing = (rows[-1].split(b" ") + [b""])[:3]
     answer.errors = status != b"0"
     answer.listing = text(listing)

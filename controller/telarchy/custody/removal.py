@@ -108,6 +108,12 @@ async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -
 def _whole(seen: TitleNow, host: str, title: str) -> Manifest:
     if not seen.whole or seen.kind not in ("file", "folder"):
         raise SafetyRefusal(LAST_COPY, f"{quoted(title)} on {host} cannot be seen as a whole")
+    if seen.on_another_file_system(title):
+        raise SafetyRefusal(
+            LAST_COPY,
+            f"{quoted(title)} on {host} lies on a file system that is mounted below its root, and may be the same "
+            "folder as another copy; declare that one as a media root of its own",
+        )
     return seen.manifest
 
 

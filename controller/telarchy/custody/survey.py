@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from telarchy.custody import shell
-from telarchy.custody.listing import Listing
+from telarchy.custody.listing import Listing, Mounts, under
 from telarchy.custody.manifest import Manifest
 from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
@@ -34,6 +34,7 @@ class TitleNow:
     kind:     folder | file | none | other
     free:     bytes, None when df did not say
     whole:    everything in it could be read
+    mounts:   file systems mounted below the root, relative to it
     """
 
     kind: str
@@ -41,10 +42,16 @@ class TitleNow:
     free: int | None = None
     writable: bool = True
     whole: bool = True
+    mounts: frozenset[str] = frozenset()
 
     @property
     def manifest(self) -> Manifest:
         return self.listing.manifest()
+
+    def on_another_file_system(self, title: str) -> bool:
+        """Whether this title is, lies on, or holds what is mounted below the root: another host's folder maybe, or a
+        folder of this machine once more. It is not its own, and nothing can be renamed into or out of it."""
+        return under(title, self.mounts)
 
 
 def parse_title(data: bytes, where: str) -> TitleNow:
@@ -53,8 +60,10 @@ def parse_title(data: bytes, where: str) -> TitleNow:
     if not rows or not rows[-1].startswith(b"end "):
         raise ActionFailed(f"{where}: the answer was cut off", reason="SurveyFailed")
     kind, free, writable = "none", None, True
-    listing = Listing()
+    listing, mounts = Listing(), Mounts()
     for row in rows[:-1]:
+        if mounts.add(row):
+            continue
         word, _, value = row.partition(b" ")
         match word:
             case b"kind":
@@ -65,7 +74,8 @@ def parse_title(data: bytes, where: str) -> TitleNow:
                 writable = value == b"writable"
             case _:
                 listing.add(row)
-    return TitleNow(kind, listing, free, writable, rows[-1] == b"end 0" and not listing.blind)
+    whole = rows[-1] == b"end 0" and not listing.blind
+    return TitleNow(kind, listing, free, writable, whole, mounts.below)
 
 
 async def survey(place: Place, title: str) -> TitleNow:

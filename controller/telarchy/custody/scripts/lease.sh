@@ -26,6 +26,7 @@ for held in .telarchy/leases/"$hash".*; do
 done
 set -f
 mkdir ".telarchy/leases/$hash.$epoch" || refuse "$BUSY" "no lease on $title to be had"
+mounts
 list_title "$batch" "$title"
 at_volume "$root" "$id"
 printf 'end %s\000' "$listed"

@@ -47,3 +47,18 @@ list_title() {
         printf 'kind none\000'
     fi
 }
+
+# mounts: `r PATH`, this folder by its true name, and a mount point of the machine each: `m PATH` in the kernel's
+# spelling, or `M PATH` in plain spelling.
+mounts() {
+    printf 'r %s\000' "$(pwd -P)"
+    if [ -r /proc/self/mounts ]; then
+        while read -r _ point _; do
+            printf 'm %s\000' "$point"
+        done </proc/self/mounts
+    else
+        mount | sed -n 's/^.* on \(\/.*\) (.*$/\1/p' | while IFS= read -r point; do
+            printf 'M %s\000' "$point"
+        done
+    fi
+}

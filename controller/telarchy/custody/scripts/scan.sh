@@ -2,9 +2,8 @@
 # scan.sh BATCH ROOT ID LAST NEXT: every file under ROOT, if volume ID (may be "") stands there all the while.
 #
 # NUL-terminated records: `scan full` or `scan delta` first; then those of list.sh, in a delta each with `+`
-# (new or changed) or `-` (gone) before it; `m PATH` for each mount point of the machine (in the
-# kernel's spelling; `M PATH` in plain spelling); `end STATUS LISTED` last, without which the answer is worth nothing. LAST names the listing that the controller has, NEXT the one that
-# it will have ("" for no trace on the disk).
+# (new or changed) or `-` (gone) before it; those of mounts; `end STATUS LISTED` last, without which the answer is worth
+# nothing. LAST names the listing that the controller has, NEXT the one that it will have ("" for no trace on the disk).
 batch=$1 root=$2 id=$3 last=$4 next=$5
 
 cd "$root" 2>/dev/null || refuse "$GONE" "$root is not there"
@@ -44,16 +43,8 @@ else
     cat "$listings/new"
 fi
 
-# Where file systems are mounted: when one below this root goes missing, its titles are unknown and not gone.
-if [ -r /proc/self/mounts ]; then
-    while read -r _ point _; do
-        printf 'm %s\000' "$point"
-    done </proc/self/mounts
-else
-    mount | sed -n 's/^.* on \(\/.*\) (.*$/\1/p' | while IFS= read -r point; do
-        printf 'M %s\000' "$point"
-    done
-fi
+# When a file system below this root goes missing, its titles are unknown and not gone.
+mounts
 
 sentinel "$root"
 if [ "$found" != "$id" ] || [ "$(device "$root" 2>/dev/null)" != "$place" ]; then

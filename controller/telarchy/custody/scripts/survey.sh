@@ -2,7 +2,7 @@
 # survey.sh BATCH ROOT ID TITLE: how a volume and one title on it stand now, before something is done about it.
 #
 # NUL-terminated: `space FREE-KIB`, `state writable|read-only`, `kind folder|file|none|other`, the records of
-# list.sh for the title's files, `end STATUS` last.
+# list.sh for mounts and the title's files, `end STATUS` last.
 batch=$1 root=$2 id=$3 title=$4
 
 at_volume "$root" "$id"
@@ -14,6 +14,7 @@ if [ -w . ] && [ -w .telarchy ]; then
 else
     printf 'state read-only\000'
 fi
+mounts
 list_title "$batch" "$title"
 at_volume "$root" "$id"
 printf 'end %s\000' "$listed"
