@@ -80,14 +80,18 @@ def load_paths(paths: Iterable[str | FilePath]) -> Loaded:
     loaded = Loaded()
     for given in paths:
         path = FilePath(given)
-        if not path.is_dir():
+        if not str(given):
+            # an unset variable; pathlib takes it for `.`
+            loaded.problems.append(Problem("the name of the file or folder is empty", rule="unreadable"))
+            continue
+        if not is_folder(path):
             loaded.add(_load_file(path, named=True))
             continue
-        found = False
+        found, told = False, len(loaded.problems)
         for file in _manifest_files(path, loaded):
             found = True
             loaded.add(_load_file(file, named=False))
-        if not found:
+        if not found and len(loaded.problems) == told:
             message = f"no manifests here (no {', '.join('*' + suffix for suffix in SUFFIXES)} file)"
             loaded.problems.append(Problem(message, str(given), severity="warning", rule="nothing-found"))
     return loaded
@@ -157,9 +161,27 @@ def _manifest_files(folder: FilePath, loaded: Loaded) -> Iterator[FilePath]:
         except OSError as error:
             loaded.problems.append(Problem(_unreadable(error), str(here), rule="unreadable"))
             continue
-        entries = [entry for entry in entries if not entry.name.startswith(".")]
-        yield from (entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.is_dir())
-        waiting += [entry for entry in reversed(entries) if entry.is_dir()]
+        folders = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    folders.append(entry)
+                elif entry.suffix.lower() in SUFFIXES:
+                    yield entry
+            except OSError as error:
+                # whatever it is, manifests may be in it: what cannot be seen is not absent
+                loaded.problems.append(Problem(_unreadable(error), str(entry), rule="unreadable"))
+        waiting += reversed(folders)
+
+
+def is_folder(path: FilePath) -> bool:
+    """Whether a folder stands there that one may look at; reading it as a file says what is wrong otherwise."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _load_file(path: FilePath, *, named: bool) -> Loaded:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
-from telarchy.resources.loader import SUFFIXES, load_paths
+from telarchy.resources.loader import SUFFIXES, is_folder, load_paths
 from telarchy.runtime.manifests import usable
 from telarchy.runtime.revision import Look
 
@@ -56,7 +56,7 @@ class Directory:
                     yield
                 continue
             # A file is watched through its folder: editors replace files, and a watch on the old one sees nothing.
-            folder = self._path if self._path.is_dir() else self._path.absolute().parent
+            folder = self._path if is_folder(self._path) else self._path.absolute().parent
             watching = awatch(
                 folder,
                 watch_filter=None,
@@ -64,7 +64,7 @@ class Directory:
                 step=STEP_MILLISECONDS,
                 rust_timeout=POLL_MILLISECONDS,
                 yield_on_timeout=True,
-                recursive=self._path.is_dir(),
+                recursive=is_folder(self._path),
                 ignore_permission_denied=True,
             )
             try:
@@ -89,11 +89,11 @@ class Directory:
 def fingerprint(path: Path) -> str:
     """12 hex digits over names, sizes and times of every manifest file under `path`; cheap to compare."""
     digest = hashlib.blake2b(digest_size=6)
-    walk = os.walk(path) if path.is_dir() else iter([(str(path.parent), list[str](), [path.name])])
+    walk = os.walk(path) if is_folder(path) else iter([(str(path.parent), list[str](), [path.name])])
     for folder, folders, files in walk:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if not name.lower().endswith(SUFFIXES) or (name.startswith(".") and path.is_dir()):
+            if not name.lower().endswith(SUFFIXES) or (name.startswith(".") and is_folder(path)):
                 continue
             file = Path(folder, name)
             try:
@@ -107,7 +107,7 @@ def fingerprint(path: Path) -> str:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which folder stands at the path now, None if there is none. A file counts as its folder."""
     try:
-        about = (path if path.is_dir() else path.absolute().parent).stat()
+        about = (path if is_folder(path) else path.absolute().parent).stat()
     except OSError:
         return None
     return about.st_dev, about.st_ino

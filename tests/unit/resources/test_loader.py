@@ -249,6 +249,35 @@ def test_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_what_cannot_even_be_looked_at_is_a_problem(tmp_path: Path) -> None:
+    # as below a folder of somebody else's, which does not stop root
+    (tmp_path / "host.yaml").write_text(HOST + "  class: Server\n")
+    (tmp_path / "shared").symlink_to("x" * 300)
+    (tmp_path / "floor.yaml").symlink_to("x" * 300)
+    loaded = load_paths([tmp_path, "y" * 300])
+    assert [str(one.ref) for one in loaded.resources] == ["host/black"]
+    assert [(Path(one.file).name, one.rule) for one in loaded.errors] == [
+        ("floor.yaml", "unreadable"),
+        ("shared", "unreadable"),
+        ("y" * 300, "unreadable"),
+    ]
+
+
+def test_a_folder_of_which_nothing_can_be_read_is_not_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "shared").symlink_to("x" * 300)
+    assert [one.rule for one in load_paths([tmp_path]).problems] == ["unreadable"]
+
+
+def test_an_empty_name_is_not_the_folder_one_happens_to_be_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(FLEET)
+    monkeypatch.chdir(tmp_path)
+    loaded = load_paths([""])
+    assert loaded.resources == []
+    assert [one.message for one in loaded.problems] == ["the name of the file or folder is empty"]
+
+
 def test_what_is_named_must_be_there_and_be_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "kustomization.yaml").write_text("resources: []\n")
     (tmp_path / "empty").mkdir()

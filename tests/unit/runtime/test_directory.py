@@ -132,6 +132,21 @@ async def test_an_empty_or_missing_folder_prunes_nothing(store, folder, accident
     assert not store.memory.get("source")["healthy"]
 
 
+async def test_a_part_that_cannot_be_looked_at_prunes_nothing(store, folder, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (folder / "b.yaml").rename(shared / "b.yaml")
+    link = folder / "more"
+    link.symlink_to(shared)
+    source = once(store, folder)
+    assert names(await source.read()) == ["alpha", "beta"]
+    link.unlink()
+    link.symlink_to("x" * 300)  # as a folder that was made private, which does not stop root
+    revision = await source.read()
+    assert names(revision) == ["alpha", "beta"]
+    assert revision.problems[0].message == "cannot be read: file name too long"
+
+
 async def test_a_single_look_of_a_reader_changes_nothing(store, folder):
     await once(store, folder).read()
     (folder / "a.yaml").unlink()
@@ -234,6 +249,28 @@ async def test_a_folder_that_was_moved_away_and_back_is_watched_again(store, fol
             pass
         write(folder / "a.yaml", "alpha", copies=5)
         assert (await next_revision(revisions)).resources[0].spec.copies == 5
+
+
+async def test_a_folder_that_may_not_be_looked_at_for_a_while_is_watched_again(
+    store, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("telarchy.runtime.directory.POLL_MILLISECONDS", 200)
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    async with aclosing(open_source(str(link), store).revisions()) as revisions:
+        await next_revision(revisions)
+        link.unlink()
+        link.symlink_to("x" * 300)  # as when a folder above it was made private, which does not stop root
+        while (revision := await next_revision(revisions, within=20)).healthy:
+            pass
+        assert names(revision) == ["alpha", "beta"]
+        link.unlink()
+        link.symlink_to(folder)
+        while not (await next_revision(revisions, within=20)).healthy:
+            pass
+        write(folder / "a.yaml", "alpha", copies=5)
+        while (await next_revision(revisions, within=20)).resources[0].spec.copies != 5:
+            pass
 
 
 async def test_a_single_file_can_be_the_source(store, folder):
