@@ -300,18 +300,29 @@ class Catalogue:
         self._set(volume, rows)
 
     def record_digests(
-        self, volume: str, title: str, digests: Mapping[str, str], damaged: Collection[str], at: float
+        self,
+        volume: str,
+        title: str,
+        digests: Mapping[str, str],
+        damaged: Collection[str],
+        at: float,
+        blake3: Mapping[str, str] | None = None,
     ) -> None:
-        """Files were read. `damaged` ones keep the digest that was recorded as the good one."""
+        """Files were read: `digests` by SHA-256, `blake3` of those that were read by that as well. `damaged` ones keep
+        the digests that were recorded as the good ones."""
         manifest = self.manifest(volume, title)
         if not manifest:
             return
         read: list[FileSeen] = []
         for one in manifest:
             if one.path in damaged:
-                read.append(FileSeen(one.path, one.size, one.mtime_ns, one.sha256, at, damaged=True))
+                read.append(one._replace(verified_at=at, damaged=True))
             elif one.path in digests:
-                read.append(FileSeen(one.path, one.size, one.mtime_ns, digests[one.path], at))
+                sha256 = digests[one.path]
+                # A BLAKE3 belongs to the bytes that its SHA-256 is of, and goes with it.
+                kept = one.blake3 if sha256 == one.sha256 else ""
+                other = (blake3 or {}).get(one.path, kept)
+                read.append(FileSeen(one.path, one.size, one.mtime_ns, sha256, at, blake3=other))
             else:
                 read.append(one)
         number = self.names.intern(title, self.patterns)

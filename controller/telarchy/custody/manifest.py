@@ -17,6 +17,8 @@ class FileSeen(NamedTuple):
     sha256:       64 hex digits of the contents when they were last read, "" if never
     verified_at:  when that was, seconds since the epoch
     damaged:      the last reading did not match what had been recorded (`sha256` keeps the good digest)
+    blake3:       64 hex digits of the very bytes that `sha256` is of, both taken in one reading of this copy; "" if
+                  never. Only ever compared with later readings of this copy: what a title is, SHA-256 says
     """
 
     path: str
@@ -25,6 +27,7 @@ class FileSeen(NamedTuple):
     sha256: str = ""
     verified_at: float = 0.0
     damaged: bool = False
+    blake3: str = ""
 
 
 Manifest = tuple[FileSeen, ...]
@@ -54,18 +57,23 @@ def content_number(manifest: Manifest) -> int:
 
 def encode(manifest: Manifest) -> bytes:
     """For the store. Bytes that are no UTF-8 survive as lone surrogates in JSON escapes."""
-    rows = [[f.path, f.size, f.mtime_ns, f.sha256, f.verified_at, int(f.damaged)] for f in manifest]
+    rows = [
+        # Most files of most fleets have no BLAKE3, and pay nothing for it.
+        [*one[:5], int(one.damaged), *([one.blake3] if one.blake3 else ())]
+        for one in manifest
+    ]
     return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
 
 
 def decode(data: bytes) -> Manifest:
-    return tuple(FileSeen(p, s, m, d, v, bool(x)) for p, s, m, d, v, x in json.loads(zlib.decompress(data)))
+    rows = json.loads(zlib.decompress(data))
+    return tuple(FileSeen(p, s, m, d, v, bool(x), *blake3) for p, s, m, d, v, x, *blake3 in rows)
 
 
 def carry_digests(before: Manifest, now: Manifest) -> Manifest:
     """`now` with the digests of files whose size and mtime are unchanged.
 
-    A file of the same size with another mtime keeps its digest too, but unverified: its contents may have
+    A file of the same size with another mtime keeps its digests too, but unverified: its contents may have
     been touched without a trace in its length, and the next reading decides that against what was recorded.
     """
     known = {one.path: one for one in before}
@@ -75,11 +83,9 @@ def carry_digests(before: Manifest, now: Manifest) -> Manifest:
         if old is None or old.size != one.size or one.sha256:
             carried.append(one)
         elif old.mtime_ns == one.mtime_ns:
-            carried.append(
-                FileSeen(one.path, one.size, one.mtime_ns, old.sha256, old.verified_at, old.damaged)
-            )
+            carried.append(old)
         else:
-            carried.append(FileSeen(one.path, one.size, one.mtime_ns, old.sha256, 0.0, False))
+            carried.append(old._replace(mtime_ns=one.mtime_ns, verified_at=0.0, damaged=False))
     return tuple(carried)
 
 

@@ -24,7 +24,7 @@ from telarchy.errors import StoreError
 from telarchy.store.database import is_damage, telling
 
 FILE = "catalogue.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: files may have a BLAKE3, at the end of their rows
 MOST_UNWRITTEN = 20_000  # titles whose files are kept in memory until the next save
 PAGE_BYTES = 16_384  # columns are megabytes long: four times fewer pages to fetch than with SQLite's default
 

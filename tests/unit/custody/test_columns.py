@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from telarchy.custody.catalogue import ROW, Catalogue, Holdings
 from telarchy.custody.census import _stable_order
@@ -15,6 +17,7 @@ from telarchy.custody.names import CHUNK, TitleNames
 from telarchy.custody.readings import Due
 from telarchy.custody.scan import SHORTEST, next_scan_after
 from telarchy.custody.titles import TitlePatterns
+from telarchy.errors import StoreError
 from telarchy.store.catalogue import FILE, CatalogueFile
 
 NAMES = [
@@ -95,6 +98,29 @@ def test_titles_that_disagree_are_remembered_and_a_save_without_news_writes_noth
     assert file.load().irregular == {}
     watcher.close()
     file.close()
+
+
+def test_a_catalogue_of_an_older_version_is_read_and_an_older_version_says_that_this_one_is_newer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = (FileSeen("x", 1, 0, "a" * 64, 5.0),)
+    monkeypatch.setattr("telarchy.store.catalogue.SCHEMA_VERSION", 1)
+    with closing(CatalogueFile(tmp_path / FILE)) as older:
+        catalogue = older.load()
+        catalogue.patch_volume("v", {"films/X": files}, 0)
+        older.save(catalogue)
+    monkeypatch.undo()
+    with closing(CatalogueFile(tmp_path / FILE)) as newer:
+        catalogue = newer.load()
+        assert catalogue.manifest("v", "films/X") == files
+        catalogue.record_digests("v", "films/X", {"x": "a" * 64}, (), 6.0, {"x": "b" * 64})
+        newer.save(catalogue)
+    with closing(CatalogueFile(tmp_path / FILE, read_only=True)) as again:
+        assert again.load().manifest("v", "films/X")[0].blake3 == "b" * 64
+    monkeypatch.setattr("telarchy.store.catalogue.SCHEMA_VERSION", 1)
+    for read_only in (False, True):
+        with pytest.raises(StoreError, match="written by a newer Telarchy"):
+            CatalogueFile(tmp_path / FILE, read_only=read_only)
 
 
 def test_a_large_fleet_shares_its_scans_and_a_declared_cadence_is_kept() -> None:
