@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from telarchy.core.words import quoted
 from telarchy.custody import shell
-from telarchy.custody.manifest import Manifest
+from telarchy.custody.manifest import FileSeen, Manifest
 from telarchy.errors import ActionFailed
 from telarchy.links.link import Link
 
@@ -21,27 +21,33 @@ LARGE = 32 * 1024 * 1024  # bytes; files above are read one per process, smaller
 
 
 class Reading(NamedTuple):
-    """One file as it was read. `sha256` is "" when it could not be, or changed meanwhile."""
+    """One file as it was read. `sha256` is "" when it could not be, or changed meanwhile, or was read by BLAKE3 alone;
+    `blake3` is "" then too, or where it was not read by that. With both, both are of the same bytes."""
 
     sha256: str
     size: int
     mtime_ns: int
+    blake3: str = ""
 
 
 def parse_readings(data: bytes) -> dict[str, Reading]:
     """Records of batch.sh by path. What was cut off at the end is left out; a later record of a path wins."""
     found = {}
     for record in data.split(b"//\n")[:-1]:
-        kind, sha256, size, mtime, size_after, mtime_after, dotted_path = record.split(b" ", 6)
+        kind, sums, size, mtime, size_after, mtime_after, dotted_path = record.split(b" ", 6)
         if kind != b"d":
             raise ValueError(f"not a reading: {record[:80]!r}")
         path = shell.text(dotted_path.removeprefix(b"./"))
         if size == b"-" or size_after == b"-":
             found[path] = Reading("", 0, 0)
             continue
-        same = size == size_after and mtime == mtime_after and len(sha256) == 64
-        stamp = shell.nanoseconds(mtime_after)
-        found[path] = Reading(sha256.decode() if same else "", int(size_after), stamp)
+        # `SHA256`, and with b3sum `SHA256:BLAKE3` or `-:BLAKE3`. For versions that do not know it that is no digest,
+        # and nothing follows from it.
+        same = size == size_after and mtime == mtime_after
+        sha256, blake3 = (
+            one.decode() if same and len(one) == 64 else "" for one in sums.partition(b":")[::2]
+        )
+        found[path] = Reading(sha256, int(size_after), shell.nanoseconds(mtime_after), blake3)
     return found
 
 
@@ -109,11 +115,13 @@ class Verdict:
     """What readings say about a title on a volume. Paths relative to the title.
 
     good:      path -> sha256 to record
+    blake3:    path -> blake3 to record with it, of those that were read by both
     damaged:   read otherwise than recorded
     changed:   vanished, written to while it was read, or of another size than listed
     """
 
     good: dict[str, str] = field(default_factory=dict)
+    blake3: dict[str, str] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
 
@@ -122,20 +130,32 @@ def judge(title: str, recorded: Manifest, readings: Mapping[str, Reading]) -> Ve
     """Compare readings with what was recorded. A first digest is just recorded.
 
     Where size and mtime are as recorded, or only the mtime moved, another digest is damage: nothing that means
-    to change a file leaves its length alone often enough to give it the benefit of the doubt.
+    to change a file leaves its length alone often enough to give it the benefit of the doubt. SHA-256 alone
+    says so: BLAKE3 can only show that the bytes are those that were read by both, whatever the mtime is now.
     """
     verdict = Verdict()
     for one in recorded:
         reading = readings.get(in_title(title, one.path))
         if reading is None:
             continue
-        if not reading.sha256 or reading.size != one.size:
+        sha256 = proven(one, reading)
+        if not sha256 or reading.size != one.size:
             verdict.changed.add(one.path)
-        elif one.sha256 and one.sha256 != reading.sha256:
+        elif one.sha256 and one.sha256 != sha256:
             verdict.damaged.add(one.path)
         else:
-            verdict.good[one.path] = reading.sha256
+            verdict.good[one.path] = sha256
+            if reading.blake3:
+                verdict.blake3[one.path] = reading.blake3
     return verdict
+
+
+def proven(one: FileSeen, reading: Reading) -> str:
+    """The SHA-256 of what was read: as it was read, or as recorded where the BLAKE3 alone was read and is as recorded.
+    "" for neither."""
+    if not reading.sha256 and reading.blake3 and reading.blake3 == one.blake3:
+        return one.sha256
+    return reading.sha256
 
 
 def require_all(title: str, verdict: Verdict, where: str) -> None:

@@ -1,7 +1,8 @@
 """Verify: read every file of a copy where it lies and compare with what was recorded.
 
 Runs as a job on the holder, so that it goes on when the controller does not. What an interrupted run had read
-is taken over, and only the rest is read.
+is taken over, and only the rest is read. A host with b3sum takes a BLAKE3 along with the SHA-256, and later reads by
+that alone what is as it was then: there SHA-256 may be slower than the disks.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import Verify
 from telarchy.custody.digests import (
+    LARGE,
     Reading,
-    ReadingLists,
     Verdict,
     in_title,
     judge,
     parse_readings,
+    proven,
     require_all,
 )
 from telarchy.custody.manifest import Manifest
@@ -82,7 +84,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
 def record(bench: Workbench, volume: str, title: str, verdict: Verdict, at: float) -> None:
     """Put a verdict into the catalogue. `at`: when the reading began."""
     if verdict.good or verdict.damaged:
-        bench.catalogue.record_digests(volume, title, verdict.good, verdict.damaged, at)
+        bench.catalogue.record_digests(volume, title, verdict.good, verdict.damaged, at, verdict.blake3)
         bench.save()
 
 
@@ -104,11 +106,13 @@ async def _left_over(
         await jobs.remove(place.link, folder)
         return bench.clock.now(), {}, False
     readings = parse_readings(await jobs.output(place.link, folder))
-    now = {in_title(action.title, one.path): (one.size, one.mtime_ns) for one in recorded}
+    now = {in_title(action.title, one.path): one for one in recorded}
     true = {
-        path: one
-        for path, one in readings.items()
-        if one.sha256 and now.get(path) == (one.size, one.mtime_ns)
+        path: reading
+        for path, reading in readings.items()
+        if (one := now.get(path)) is not None
+        and (one.size, one.mtime_ns) == (reading.size, reading.mtime_ns)
+        and proven(one, reading)
     }
     await jobs.remove(place.link, folder)
     return float(begun), true, False
@@ -119,12 +123,25 @@ def _without(recorded: Manifest, title: str, readings: Mapping[str, Reading]) ->
 
 
 def _job(action: Verify, place: Place, folder: str, rest: Manifest, begun: float, *, total: int) -> JobSpec:
-    lists = ReadingLists.of([(in_title(action.title, one.path), one.size) for one in rest])
     return JobSpec(
         id=action.id,
         folder=folder,
         script=shell.script("fence", "verify"),
         args=(shell.script("batch"), place.path, place.volume, folder),
-        files={"large": lists.large, "small": lists.small},
+        files=_lists(action.title, rest),
         spec={"verb": action.verb, "title": action.title, "total": total, "begun": begun},
     )
+
+
+def _lists(title: str, files: Manifest) -> dict[str, bytes]:
+    """The lists of verify.sh: what is to be read by the handful and what by itself, each without and with a BLAKE3 to
+    compare with (in front of the file)."""
+    lists: dict[str, list[str]] = {name: [] for name in ("small", "large", "small-known", "large-known")}
+    for one in files:
+        size = "small" if one.size < LARGE else "large"
+        path = f"./{in_title(title, one.path)}"
+        if one.blake3 and one.sha256:
+            lists[f"{size}-known"] += one.blake3, path
+        else:
+            lists[size].append(path)
+    return {name: shell.nul_list(words) for name, words in lists.items()}

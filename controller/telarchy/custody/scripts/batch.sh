@@ -3,12 +3,16 @@
 #
 #     `f SIZE MTIME PATH`                       as in list.sh, NUL-terminated
 #     `d SHA256 SIZE MTIME SIZE MTIME PATH`     as it was before it was read, and after; `-` for what is not there.
-#                                               Ends with `//` and a newline, which is in no path
+#                                               Ends with `//` and a newline, which is in no path. SHA256 may be
+#                                               `SHA256:BLAKE3`, or `-:BLAKE3` for what was read by that alone
 #
 #     tools                                     say which tools there are, for the two variables
 #     stat                                      say the first of them
+#     blake3                                    say something if b3sum works here, for TELARCHY_BLAKE3
 #     list BASE FILE…
 #     digest BASE FILE…
+#     both BASE FILE…                           digest for BLAKE3 too, if TELARCHY_BLAKE3; TELARCHY_PIPE is a pipe to use
+#     same BASE [BLAKE3 FILE]…                  digest by b3sum alone what still has that BLAKE3, if TELARCHY_BLAKE3
 #     arrive BASE BEGUN DONE FILE…              digest, each file as soon as rsync (-t --inplace) is done with it:
 #                                               it then has its old mtime, from before BEGUN; or DONE exists
 #     stream BASE WRITER DONE SIZE FILE         digest a file of SIZE bytes while process WRITER writes it from its
@@ -21,6 +25,18 @@ set -u
 set -f
 LC_ALL=C
 export LC_ALL
+
+# One core only: whoever watches something from this host comes first. Read as a file, not mapped into memory, where
+# a bad sector ends the program and with it what it knew of the others.
+b3() { b3sum --num-threads 1 --no-mmap --no-names "$@"; }
+
+if [ "$1" = blake3 ]; then
+    # Enough zeros to go through all of its parts; another program of that name, or one that errs, is not used.
+    case $(dd if=/dev/zero bs=1024 count=100 2>/dev/null | b3 2>/dev/null) in
+    cc6cdd54a545b95115da0a9dbf18ed49f94d63537098ef57736eb88d60a22532) echo b3sum ;;
+    esac
+    exit
+fi
 
 # Which tools there are is found out once and handed down, since every handful is a new shell.
 if [ -z "${TELARCHY_STAT-}" ]; then
@@ -96,26 +112,32 @@ named() {
     done
 }
 
-# woven FILE…: lines of sizes and times, of digests, of sizes and times become a record per file. Nothing, and
-# non-zero, when they do not add up. (awk takes the names from its arguments; `read` would cost a call per byte.)
+# woven SUMS FILE…: lines of sizes and times, of digests (with SUMS 2: of SHA-256 and of BLAKE3), of sizes and times
+# become a record per file. Nothing, and non-zero, when they do not add up. (awk takes the names from its arguments;
+# `read` would cost a call per byte.)
 woven() {
     awk '
+        function plain(sum) {
+            sub(/^\\/, "", sum)
+            sub(/ .*/, "", sum)
+            if (sum != "-" && (length(sum) != 64 || sum ~ /[^0-9a-f]/)) wrong = 1
+            return sum
+        }
         BEGIN {
-            for (n = 1; n < ARGC; n++) name[n] = ARGV[n]
-            n = ARGC - 1
+            sums = ARGV[1]
+            n = ARGC - 2
+            for (i = 1; i <= n; i++) name[i] = ARGV[i + 1]
             ARGC = 1 # no file of theirs is its input
         }
         { line[NR] = $0 }
         END {
-            if (NR != 3 * n) exit 1
+            if (NR != (2 + sums) * n) exit 1
             for (i = 1; i <= n; i++) {
-                sum = line[n + i]
-                sub(/^\\/, "", sum)
-                sub(/ .*/, "", sum)
-                if (sum != "-" && (length(sum) != 64 || sum ~ /[^0-9a-f]/)) exit 1
-                line[n + i] = sum
+                sum[i] = plain(line[n + i])
+                if (sums == 2 && (other = plain(line[2 * n + i])) != "-") sum[i] = sum[i] ":" other
             }
-            for (i = 1; i <= n; i++) printf "d %s %s %s %s//\n", line[n + i], line[i], line[2 * n + i], name[i]
+            if (wrong) exit 1
+            for (i = 1; i <= n; i++) printf "d %s %s %s %s//\n", sum[i], line[i], line[NR - n + i], name[i]
         }' "$@"
 }
 
@@ -126,11 +148,91 @@ digest() { # files…
     fi
     {
         look "$@" 2>/dev/null && read_all "$@" 2>/dev/null && look "$@" 2>/dev/null
-    } | woven "$@" || {
+    } | woven 1 "$@" || {
         each look look_one "$@"
         each read_all read_one "$@"
         each look look_one "$@"
-    } | woven "$@"
+    } | woven 1 "$@"
+}
+
+b3_all() { b3 -- "$@"; }
+b3_one() { [ -r "$1" ] && b3 <"$1"; }
+
+ALIKE=67108864 # bytes that stay in memory between two tools: both then read the same
+
+both() { # files…
+    if [ -z "${TELARCHY_BLAKE3-}" ] || [ "$TELARCHY_SHA" = none ]; then
+        digest "$@"
+    elif [ "$(look "$@" 2>/dev/null | awk -v most="$ALIKE" '{ all += $1 } END { print (all > most) }')" = 1 ]; then
+        for file; do
+            in_one_pass "$file"
+        done
+    else
+        {
+            look "$@" 2>/dev/null && read_all "$@" 2>/dev/null && b3_all "$@" 2>/dev/null && look "$@" 2>/dev/null
+        } | woven 2 "$@" || {
+            each look look_one "$@"
+            each read_all read_one "$@"
+            each b3_all b3_one "$@"
+            each look look_one "$@"
+        } | woven 2 "$@"
+    fi
+}
+
+# in_one_pass FILE: both digests of a file that is read once; SHA-256 alone where that cannot be.
+in_one_pass() {
+    sums='' before=''
+    if [ -n "$TELARCHY_PIPE" ]; then
+        before=$(look "$1" 2>/dev/null)
+        sums=$(
+            # Whichever of them fails, nobody waits for ever: both ends of the pipe are open before (no system lets
+            # opening for both wait), what b3sum leaves is read all the same, and the pipe ends when tee has.
+            # shellcheck disable=SC2094
+            {
+                { { b3; cat >/dev/null; } <&6 | sed 's/^/blake3 /'; } 3>&- 4<&- 5>&- &
+                { tee "$TELARCHY_PIPE" <&4 && echo whole >&3; } | read_stdin | sed 's/^/sha256 /'
+                exec 5>&-
+                wait
+            } 3>&1 4<"$1" 5<>"$TELARCHY_PIPE" 6<"$TELARCHY_PIPE" 2>/dev/null
+        )
+    fi
+    case $sums in
+    # What tee could not hand on whole says nothing about the file.
+    *whole*)
+        {
+            printf '%s\n' "$before"
+            printf '%s\n' "$sums" | sed -n 's/^sha256 //p'
+            printf '%s\n' "$sums" | sed -n 's/^blake3 //p'
+            look "$1" 2>/dev/null
+        } | woven 2 "$1" || digest "$1"
+        ;;
+    *) digest "$1" ;;
+    esac
+}
+
+same() { # pairs of BLAKE3 and file…
+    expected=
+    left=$#
+    while [ "$left" -gt 0 ]; do
+        expected="$expected${expected:+
+}$1"
+        set -- "$@" "$2"
+        shift 2
+        left=$((left - 2))
+    done
+    # Where one is not as expected, SHA-256 decides about the whole handful.
+    if [ -n "${TELARCHY_BLAKE3-}" ] && before=$(look "$@" 2>/dev/null) &&
+        [ "$(b3_all "$@" 2>/dev/null)" = "$expected" ]; then
+        {
+            printf '%s\n' "$before"
+            for file; do
+                echo -
+            done
+            printf '%s\n' "$expected"
+            look "$@" 2>/dev/null
+        } | woven 2 "$@" && return
+    fi
+    both "$@"
 }
 
 # pause DONE: a tenth of a second where sleep knows fractions. Whoever waits ends when the job's folder is gone.
@@ -147,7 +249,7 @@ verb=$1 base=$2
 shift 2
 # GNU xargs calls once when there is nothing to do, too.
 case $verb in
-list | digest) fixed=0 ;;
+list | digest | both | same) fixed=0 ;;
 place) fixed=1 ;;
 arrive) fixed=2 ;;
 stream) fixed=3 ;;
@@ -155,7 +257,7 @@ esac
 [ $# -gt "$fixed" ] || exit 0
 case $verb in
 list) each look look_one "$@" | named "$base" "$@" ;;
-digest) digest "$@" ;;
+digest | both | same) "$verb" "$@" ;;
 arrive)
     begun=$1 done=$2
     shift 2
@@ -180,7 +282,7 @@ stream)
     fi
     seen=$(look "$file" 2>/dev/null)
     if [ ${#sum} -eq 64 ] && [ "${seen%% *}" = "$size" ]; then
-        printf '%s\n' "$seen" "$sum" "$seen" | woven "$file"
+        printf '%s\n' "$seen" "$sum" "$seen" | woven 1 "$file"
     else
         until [ -e "$done" ]; do
             pause "$done"
