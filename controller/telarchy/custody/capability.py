@@ -27,6 +27,7 @@ from telarchy.custody.rounds import advance, copied
 from telarchy.custody.status import Round
 from telarchy.custody.terms import patterns_of
 from telarchy.custody.transfer import Routing
+from telarchy.custody.trash import TrashWatch, WatchedTime
 from telarchy.custody.workbench import Links, Workbench
 from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal, StoreError
@@ -83,7 +84,9 @@ class Custody:
         lease = WriterLease(
             controller, remembered=max(remembered if isinstance(remembered, int) else 0, epoch - 1)
         )
-        self.observer = Observer(links, catalogue, memory, clock, lease, self._save_now)
+        self._watched = WatchedTime(memory, clock)
+        self._trash = TrashWatch(memory, clock, self._watched)
+        self.observer = Observer(links, catalogue, memory, clock, lease, self._trash, self._save_now)
         self.bench = Workbench(
             links=links,
             routing=routing,
@@ -239,10 +242,10 @@ class Custody:
 
     def _drop_undeclared(self) -> None:
         """Forget volumes whose root left the manifests a day ago: a slip of the pen costs no digests."""
-        now = self._clock.now()
+        now = self._watched.now()  # a clock that jumped is no day
         declared = self.observer.keys()
         for key in list(self.bench.catalogue.holdings):
-            note = f"custody/undeclared/{key}"
+            note = f"custody/unlisted/{key}"
             if key in declared:
                 if self._memory.get(note) is not None:
                     self._memory.forget(note)
@@ -253,4 +256,5 @@ class Custody:
             elif now - since > UNDECLARED_SECONDS:
                 self.bench.catalogue.drop_volume(key)
                 self._memory.forget(note)
+                self._trash.forget(key)
                 self._unsaved = True

@@ -31,6 +31,7 @@ class RootLook:
     """One root as it stands now.
 
     id:        of the sentinel, "" when there is none
+    clock:     the host's clock when it was looked at, seconds since the epoch
     device:    number of its file system on that host
     free, total: bytes, None when df did not say
     staging:   staging folders by action id, with their age in seconds
@@ -38,6 +39,7 @@ class RootLook:
     """
 
     path: str
+    clock: float = 0.0
     exists: str = ""  # folder | other | "" (nothing there)
     readable: bool = False
     writable: bool = False
@@ -64,7 +66,7 @@ def parse_look(data: bytes) -> list[RootLook]:
             now = float(value)
             continue
         if key == b"root":
-            roots.append(RootLook(value))
+            roots.append(RootLook(value, clock=now))
             renewed = job = ""
             continue
         if not roots:
@@ -118,7 +120,10 @@ def _entries(lines: str, now: float) -> tuple[TrashSeen, ...]:
         match = _ENTRY.fullmatch(name)
         if match is None:
             continue
-        named = calendar.timegm(time.strptime(match[1], "%Y%m%dT%H%M%SZ"))
+        try:
+            named = calendar.timegm(time.strptime(match[1], "%Y%m%dT%H%M%SZ"))
+        except ValueError:  # no such day: somebody else's name
+            continue
         age = max(0.0, min(now - mtime, now - named))
         found.append(TrashSeen(name, age, _titles(label)))
     return tuple(sorted(found, key=lambda one: one.entry))

@@ -21,6 +21,7 @@ from telarchy.custody.roots import SCANNABLE, Memory, RootState, ask, face_of, j
 from telarchy.custody.scan import look_again, next_scan_after, scan
 from telarchy.custody.survey import Place
 from telarchy.custody.titles import TitlePatterns
+from telarchy.custody.trash import TrashWatch
 from telarchy.custody.volumes import settle
 from telarchy.custody.workbench import Links
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
@@ -47,10 +48,11 @@ class Observer:
         memory: Memory,
         clock: SteadyClock,
         lease: WriterLease,
+        trash: TrashWatch,
         save: Callable[[], bool],
     ) -> None:
         self._links, self._catalogue, self._memory = links, catalogue, memory
-        self._clock, self._lease, self._save = clock, lease, save
+        self._clock, self._lease, self._trash, self._save = clock, lease, trash, save
         self._roots: dict[tuple[str, str], RootState] = {}
         self._patterns = TitlePatterns(())
         self._scan_every: float | None = None
@@ -246,6 +248,9 @@ class Observer:
         for state in states:
             back = state.look is None and state.path in looks
             state.look, state.trouble = looks.get(state.path), trouble
+            state.trash = ()
+            if state.look is not None and state.look.id:
+                state.trash = self._trash.aged(state.look, remember=not self._read_only)
             if back:
                 state.due = 0.0
 

@@ -246,11 +246,14 @@ async def expire_trash(bench: Workbench, action: ExpireTrash, report: Report) ->
     )
     found = parse_look(done.stdout)
     trash = {one.entry: one for one in found[0].trash} if found and found[0].id == place.volume else {}
+    watched = {one.entry: one.age for one in bench.volume(action.volume).trash}
     keep = bench.policy.trash.keep.seconds
     entries = [entry for entry in action.entries if entry in trash]
     for entry in entries:
-        if trash[entry].age < keep:
+        if min(trash[entry].age, watched.get(entry, 0.0)) < keep:
             raise SafetyRefusal("trash", f"{entry} has not lain in the trash of {place.path} for long enough")
+        if not trash[entry].titles:
+            raise SafetyRefusal("trash", f"nothing tells which title lies in {entry} of {place.path}")
         for title in trash[entry].titles:
             await _still_somewhere(bench, title, entry)
     if entries:

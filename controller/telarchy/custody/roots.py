@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from telarchy.custody import shell
-from telarchy.custody.evidence import JobSeen, VolumeSeen, VolumeState
+from telarchy.custody.evidence import JobSeen, TrashSeen, VolumeSeen, VolumeState
 from telarchy.custody.lease import Writer
 from telarchy.custody.looking import RootLook, parse_look
 from telarchy.custody.scan import ScanMemo
@@ -51,6 +51,7 @@ class RootState:
     look: RootLook | None = None
     trouble: str = ""
     jobs: tuple[JobSeen, ...] = ()
+    trash: tuple[TrashSeen, ...] = ()
     standing: Standing = field(default_factory=lambda: Standing(VolumeState.UNKNOWN))
     memo: ScanMemo = field(default_factory=ScanMemo)
     scanned: float | None = None
@@ -89,8 +90,8 @@ class RootState:
             # Until this process has looked through a volume that it can look through, it knows of the past only.
             scanned=self.scanned if self.scanned_now or not readable else None,
             jobs=self.jobs,
-            trash=look.trash if look is not None else (),
-            removed=sum(one.age < DAY for one in look.trash) if look is not None else 0,
+            trash=self.trash,
+            removed=sum(one.age < DAY for one in self.trash),
             quarantined=frozenset(title for one in look.quarantine for title in one.titles)
             if look is not None
             else frozenset(),

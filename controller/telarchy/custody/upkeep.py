@@ -271,7 +271,9 @@ def plan_sweeping(
         ages = [keep - one.age for one in volume.trash if one.age < keep]
         up.wake(now + min(ages) if ages else None)
         ripe = tuple(
-            one.entry for one in volume.trash if one.age >= keep and _stands_well(one.titles, census)
+            one.entry
+            for one in volume.trash
+            if one.age >= keep and one.titles and _stands_well(one.titles, census)
         )
         if ripe and not not_now:
             expire = ExpireTrash(host=volume.host, root=volume.root, volume=key, entries=ripe)

@@ -387,7 +387,7 @@ def expire(fleet: LocalFleet, *entries: str, letter: str = "c") -> ExpireTrash:
 
 
 async def aged_trash(fleet: LocalFleet, days: int) -> str:
-    """A trimmed copy, and the folder of its trash made so old."""
+    """A trimmed copy, and the folder of its trash made so old, as a controller with a new state folder sees it."""
     everywhere(fleet)
     await fleet.look()
     await fleet.act(trim(fleet))
@@ -396,6 +396,8 @@ async def aged_trash(fleet: LocalFleet, days: int) -> str:
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(stamp)) + "-" + entry.name.partition("-")[2]
     aged = entry.rename(entry.with_name(name))
     os.utime(aged, (stamp, stamp))
+    fleet.memory.held.clear()
+    fleet.custody = fleet.controller()
     await fleet.look()
     return name
 

@@ -373,10 +373,11 @@ async def test_hosts_come_and_go(tmp_path: Path) -> None:
         fleet.volumes["b"] = gone
         fleet.custody.configure(fleet.world())
         await until(lambda: one(fleet, "b").scanned is not None, 5)
-    note = f"custody/undeclared/{Y}"
+    note = f"custody/unlisted/{Y}"
     fleet.volumes.pop("b")
     fleet.custody.configure(fleet.world())
-    fleet.memory.put(note, time.time() - 2 * 86400)
+    since = fleet.memory.get(note)
+    fleet.memory.put(note, since - 2 * 86400)
     fleet.custody.configure(fleet.world())
     assert Y not in fleet.catalogue.holdings
 

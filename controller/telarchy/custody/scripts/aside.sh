@@ -49,5 +49,5 @@ case $title in
 */*) parent=./${title%/*} ;;
 *) parent=. ;;
 esac
-settle "$folder" "$parent"
+settle "$folder" "$parent" "$folder/.title"
 printf '%s' "${folder##*/}"
