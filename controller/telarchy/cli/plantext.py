@@ -136,6 +136,11 @@ def trouble_lines(plan: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def how_much(plan: Mapping[str, Any]) -> str:
+    """What a settled plan may call as declared: a host's disk can be in trouble while every floor is met."""
+    return "all else" if plan.get("troubles") else "everything"
+
+
 def failed_lines(plan: Mapping[str, Any]) -> list[str]:
     """What was tried in vain and is tried again, with what went wrong the last time."""
     failed = [step for step in plan["steps"] if "attempts" in step]
@@ -196,6 +201,6 @@ def _nothing(plan: Mapping[str, Any]) -> str:
     floors = "; ".join(floors_told(plan["floors"]))
     ending = f" ({floors})" if floors else ""
     if plan["settled"]:
-        return click.style(f"Nothing to do: everything is as declared{ending}.", bold=True)
+        return click.style(f"Nothing to do: {how_much(plan)} is as declared{ending}.", bold=True)
     names = listing([str(name) for name in plan["unsettled"]])
     return click.style(f"Nothing can be done now, though not all is as declared: {names}{ending}.", bold=True)

@@ -146,7 +146,7 @@ def _greeting(running: Running, asked: RunOptions) -> str:
 
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
-    from telarchy.cli.plantext import failed_lines, floors_told, summary, trouble_lines
+    from telarchy.cli.plantext import failed_lines, floors_told, how_much, summary, trouble_lines
     from telarchy.runtime.standalone import wanting
 
     shown = running.engine.snapshot()
@@ -171,7 +171,8 @@ def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
         return [f"telarchy: {wanting(running.engine.revision)}"]
     if asked.until_settled and ended == exits.OK:
         floors = "; ".join(floors_told(shown["floors"]))
-        return ["settled: everything is as declared" + (f" ({floors})" if floors else "")]
+        ending = f" ({floors})" if floors else ""
+        return [*trouble_lines(shown), f"settled: {how_much(shown)} is as declared{ending}"]
     return ["stopped; transfers under way on hosts go on"]
 
 

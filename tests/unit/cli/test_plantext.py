@@ -130,6 +130,19 @@ def test_what_does_not_mend_by_itself_is_told_with_its_reason():
     )
 
 
+def test_a_plan_without_steps_does_not_contradict_the_trouble_that_it_names():
+    stuck = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "VolumeTrouble",
+        "message": "/srv cannot be written to",
+    }
+    shown = text(Plan(statuses={Ref("Host", "default", "c"): {"conditions": [stuck]}}))
+    assert shown == (
+        "Not as declared:\n  ! host/c: /srv cannot be written to\n\nNothing to do: all else is as declared."
+    )
+
+
 def test_what_was_tried_in_vain_is_told_with_its_last_failure():
     step = Step(Place(host="attic", title="a", bytes=10), Decision.WAIT, "later", NOW + 5)
     seen = Observation(attempts={step.action.id: Attempt(2, "RsyncMissing", "attic has no rsync", NOW + 5)})

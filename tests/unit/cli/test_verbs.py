@@ -316,6 +316,13 @@ class TestRun:
         assert "settled: everything is as declared (floor 'films' 4/4 met)" in ended.out
         assert "custodyfloor/films" in ended.out
 
+    def test_a_settled_run_does_not_call_a_stuck_host_as_declared(self, telarchy, fleet, toys):
+        toys.stuck = "/srv cannot be written to"
+        ended = telarchy("run", "--source", fleet, "--until-settled")
+        assert ended.code == 0
+        assert "  ! host/black: /srv cannot be written to\n" in ended.out
+        assert "settled: all else is as declared (floor 'films' 4/4 met)" in ended.out
+
     def test_not_settled_ends_with_3(self, telarchy, fleet, toys):
         toys.seconds = 60
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "300ms")

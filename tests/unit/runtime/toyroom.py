@@ -32,13 +32,14 @@ class Place(Action):
 
 @dataclass
 class Toys(Capability):
-    """Every floor wants `titles` toys on every host. Placing one takes `seconds`."""
+    """Every floor wants `titles` toys on every host. Placing one takes `seconds`. `stuck`: what hosts complain of."""
 
     name: str = "toys"
     titles: tuple[str, ...] = ("films/a", "films/b")
     seconds: float = 0.01
     size: int = 1000
     hold: bool = False
+    stuck: str = ""
     placed: set[str] = field(default_factory=set)
     looks: int = 0
     looked_read_only: bool = False
@@ -81,6 +82,8 @@ class Toys(Capability):
             for one in floors
         }
         up = {"type": "Ready", "status": "True", "reason": "Up", "message": "answers"}
+        if self.stuck:
+            up |= {"status": "False", "reason": "VolumeTrouble", "message": self.stuck}
         for host in world.of(Host):
             capacity = {"free": 123 << 30, "total": 4 << 40}
             statuses[host.ref] = {"state": "Up", "capacity": capacity, "conditions": [up]}
