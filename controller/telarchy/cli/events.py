@@ -33,9 +33,9 @@ def events(
     """Show what happened, oldest first. Equal events in a row are one line with a count."""
     arguments: dict[str, Any] = {"namespace": namespace, "limit": limit}
     if about:
-        targets = parse_targets([about])
-        if not targets.single:
+        if "/" not in about:
             raise click.UsageError("--for takes one kind/name")
+        targets = parse_targets([about])
         kind, names = next(iter(targets.names.items()))
         arguments |= {"kind": kind, "name": names[0]}
     client = connect(state)

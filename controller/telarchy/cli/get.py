@@ -26,7 +26,7 @@ Resources = Sequence[Mapping[str, Any]]
     help="How to print; without it, a table.",
 )
 @click.option("--watch", "-w", is_flag=True, help="Go on, and print what changes.")
-@click.option("--selector", "-l", "labels", default="", help="Only resources with these labels.")
+@options.labels
 @click.option("--no-headers", is_flag=True, help="Without the heading line.")
 @options.namespace
 @options.state
@@ -45,9 +45,7 @@ def get(
     there are told after the others; it ends with 1 then.
     """
     targets = parse_targets(words)
-    if labels and targets.named:
-        raise click.UsageError("give names or -l, not both")
-    wanted = selector.parse_selector(labels) if labels else None
+    wanted = selector.wanted(labels, named=targets.named)
     client = connect(state)
     arguments: dict[str, Any] = {"kinds": list(targets.names), "namespace": namespace}
 
@@ -115,6 +113,8 @@ def _watch(answers: Any, targets: Targets, chosen: Any, output: str | None, *, h
             if output in ("json", "yaml", "name"):
                 for one in mine:
                     name = f"{kind.singular}/{one['metadata']['name']}"
+                    if output == "yaml":
+                        click.echo("---")
                     click.echo(name if output == "name" else document(one, output))
                 continue
             rows = table.rows_of(kind, mine, wide=output == "wide", prefixed=len(targets.names) > 1)
@@ -125,6 +125,7 @@ def _watch(answers: Any, targets: Targets, chosen: Any, output: str | None, *, h
             for row in rows[1:]:
                 click.echo(table.line_of(row, widths[kind.name]))
         for key in shown.keys() - keys.keys():
-            click.echo(f"{key[0].lower()}/{key[1]} deleted")
+            # whoever reads documents has no use for a line between them
+            click.echo(f"{key[0].lower()}/{key[1]} deleted", err=output in ("json", "yaml"))
         shown = keys
     return exits.OK

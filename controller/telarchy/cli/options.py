@@ -55,6 +55,7 @@ namespace = click.option(
     show_default=True,
     help="The fleet.",
 )
+labels = click.option("--selector", "-l", "labels", default="", help="Only resources with these labels.")
 source = click.option(
     "--source",
     metavar="PATH|git+URL#branch:path",

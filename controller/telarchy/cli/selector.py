@@ -14,6 +14,13 @@ _PAIR = re.compile(r"(?P<key>[^\s!=,()]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^
 _WORD = re.compile(r"(?P<no>!?)\s*(?P<key>[^\s!=,()]+)")
 
 
+def wanted(text: str, *, named: bool) -> LabelSelector | None:
+    """The selector that `-l` was given, None for "". Raises click.UsageError; also when resources are named too."""
+    if text and named:
+        raise click.UsageError("give names or -l, not both")
+    return parse_selector(text) if text else None
+
+
 def parse_selector(text: str) -> LabelSelector:
     """Raises click.UsageError."""
     requirements = []
@@ -31,7 +38,8 @@ def parse_selector(text: str) -> LabelSelector:
             operator = "DoesNotExist" if found["no"] else "Exists"
         else:
             raise click.UsageError(
-                f"`{part}` is not a label selector; write key=value, key!=value, key or !key"
+                f"`{text}` is not a label selector; write key=value, key!=value, key in (one, other), "
+                "key notin (one, other), key or !key"
             )
         try:
             requirements.append(LabelRequirement(key=found["key"], operator=operator, values=values))

@@ -14,6 +14,7 @@ from telarchy.resources.meta import Kind
 from telarchy.resources.registry import KINDS, resolve_kind
 
 ALL = ("all", "telarchy")  # `telarchy` is the category under kubectl
+EVENTS = ("event", "events", "ev")  # a kind like any other under kubectl
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Targets:
 def kind_of(text: str) -> Kind:
     """Raises TelarchyError with a suggestion."""
     kind = resolve_kind(text)
+    if kind is None and text.lower() in EVENTS:
+        raise TelarchyError("events are no resources here; `telarchy events` shows them")
     if kind is None:
         from difflib import get_close_matches
 
@@ -76,9 +79,9 @@ def parse_targets(words: Sequence[str]) -> Targets:
             kind = kind_of(kind_text).name
             names[kind] = (*names.get(kind, ()), name)
         return Targets(names)
-    if not words:
+    kinds = [part for part in words[0].split(",") if part] if words else []
+    if not kinds:
         raise click.UsageError("name a kind, like `hosts`, or `all`")
-    kinds = [part for part in words[0].split(",") if part]
     if any(part.lower() in ALL for part in kinds):
         kinds = list(KINDS)
     for part in kinds:

@@ -105,3 +105,54 @@ def test_one_that_goes_away_while_it_is_watched(telarchy, fleet):
             assert "Traceback" not in watcher.stderr.read()
         finally:
             watcher.kill()
+
+
+async def test_describe_takes_a_selector(ask):
+    ended = await ask("describe", "hosts", "-l", "site=away")
+    assert ended.code == 0
+    assert [line for line in ended.out.splitlines() if line.startswith("Name:")] == ["Name:         attic"]
+    assert (await ask("describe", "host", "black", "-l", "site=away")).code == 64
+
+
+@pytest.mark.parametrize("asked", ["events", "ev"])
+def test_who_gets_events_is_told_the_verb(telarchy, asked):
+    assert (
+        "telarchy: events are no resources here; `telarchy events` shows them" in telarchy("get", asked).err
+    )
+
+
+def test_no_kind_at_all(telarchy):
+    ended = telarchy("get", ",")
+    assert (ended.code, ended.out) == (64, "")
+
+
+def test_events_of_a_bare_name(telarchy):
+    ended = telarchy("events", "--for", "attic")
+    assert ended.code == 64
+    assert "--for takes one kind/name" in ended.err
+
+
+@pytest.mark.parametrize("asked", ["site in home", "site=home,", "=home"])
+def test_what_is_no_selector_is_told_how_one_looks(telarchy, asked):
+    ended = telarchy("get", "hosts", "-l", asked)
+    assert ended.code == 64
+    assert f"`{asked}` is not a label selector" in ended.err
+    assert "key in (one, other), key notin (one, other)" in ended.err
+
+
+def test_watched_documents_can_be_told_apart(telarchy, fleet):
+    telarchy("apply", "-f", fleet)
+    watching = [sys.executable, "-m", "telarchy", "get", "hosts", "-w", "-o", "yaml"]
+    with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
+        try:
+            shown = [watcher.stdout.readline()]
+            while "name: black\n" not in "".join(shown):
+                shown.append(watcher.stdout.readline())
+            telarchy("delete", "host/black")
+            while "deleted" not in (told := watcher.stderr.readline()):
+                assert told  # the watch goes on
+        finally:
+            watcher.kill()
+        shown += watcher.stdout.readlines()
+    documents = list(yaml.safe_load_all("".join(shown)))
+    assert [one["metadata"]["name"] for one in documents] == ["attic", "black"]
