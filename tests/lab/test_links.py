@@ -116,14 +116,14 @@ async def test_a_power_cut_loses_a_job_and_the_next_start_runs_it(
         assert [report async for report in jobs.follow(link, spec.folder)][-1].ok
 
 
-async def pulled(pool: LinkPool, route: Route, *names: str) -> bytes:
+async def pulled(pool: LinkPool, route: Route, *names: str, shared: bool = False) -> bytes:
     """Copy files over a route as custody would; stderr."""
     link = await pool.link(route.runner)
     listed = b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in names)
     await link.run(["sh", "-c", 'cat >"$0"', "/tmp/telarchy-files"], stdin=listed)
     into = f"{MEDIA}/.telarchy/incoming"
     await (await pool.link(route.target)).run(["mkdir", "-p", into])
-    argv = route.argv(TOOL, files_from="/tmp/telarchy-files", into=into)
+    argv = route.argv(TOOL, files_from="/tmp/telarchy-files", into=into, shared=shared)
     return (await link.run(argv)).stderr
 
 
@@ -162,6 +162,56 @@ async def test_the_target_pulls_from_the_holder(lab: Lab, fleet: MakeFleet, tmp_
         await routes.revoke("vps", "nas", MEDIA)
         assert nas.read("/home/media/.ssh/authorized_keys") == before
         assert vps.text("ls -A /home/media/.telarchy/keys") == ""
+
+
+def connections(target: LabHost) -> int:
+    return int(target.run("pgrep -fc 'ssh: .*[[]mux[]]'", "media", check=False).stdout)
+
+
+async def test_copies_share_a_connection(lab: Lab, fleet: MakeFleet, tmp_path: Path) -> None:
+    nas, vps = fleet("nas", "vps")
+    for number in range(4):
+        nas.write(f"{MEDIA}/e{number}.mkv", b"shared")
+    authorized = "/home/media/.ssh/authorized_keys"
+    async with pooled(tmp_path, lab, manifest(nas), manifest(vps)) as pool:
+        routes = Routes(pool, fleet="home", folder=tmp_path / "ssh")
+        await routes.connect("vps", "nas", MEDIA)  # nothing is known of the way yet
+        assert connections(vps) == 0
+        async with routes.open("vps", "nas", MEDIA) as route:
+            await asyncio.gather(*(routes.connect("vps", "nas", MEDIA) for _ in range(3)))
+            await routes.connect("vps", "nas", MEDIA)
+            assert connections(vps) == 1
+
+            # Who has no key any more gets in by the open connection alone.
+            let_in = nas.read(authorized)
+            nas.run(f"grep -v rrsync {authorized} >/tmp/others; cat /tmp/others >{authorized}")
+            assert b"Permission denied" in await pulled(pool, route, "e0.mkv")
+            assert await pulled(pool, route, "e0.mkv", shared=True) == b""
+            nas.write(authorized, let_in, mode="600")
+
+            # Without its process the socket is only a name.
+            vps.run("pkill -KILL -f 'ssh: .*[[]mux[]]'")
+            assert vps.exists(route.socket)
+            assert b"rsync error" not in await pulled(pool, route, "e1.mkv", shared=True)
+            await routes.connect("vps", "nas", MEDIA)
+            assert connections(vps) == 1
+
+            # A holder that allows one session for each connection: the second copy makes its own.
+            vps.run("pkill -f 'ssh: .*[[]mux[]]'")
+            nas.run("echo MaxSessions 1 >/etc/ssh/sshd_config.d/one.conf && systemctl reload ssh")
+            await routes.connect("vps", "nas", MEDIA)
+            link = await pool.link("vps")
+            server = "rsync --server --sender -e.LsfxC . e2.mkv"
+            argv = ["sh", "-c", 'sleep 600 | "$@"', "-", *route.sharing, route.address, server]
+            first = asyncio.create_task(link.run(argv))
+            await asyncio.sleep(2)
+            said = await pulled(pool, route, "e2.mkv", shared=True)
+            assert b"Session open refused" in said and b"rsync error" not in said
+            first.cancel()
+        await routes.revoke("vps", "nas", MEDIA)
+        assert vps.text("ls -A /home/media/.telarchy/keys") == ""
+    for number in range(3):
+        assert vps.read(f"{MEDIA}/.telarchy/incoming/e{number}.mkv") == b"shared"
 
 
 async def test_without_a_way_between_them_the_controller_relays(

@@ -24,7 +24,7 @@ from telarchy.custody.digests import Reading, dotted, in_title, judge, read_now
 from telarchy.custody.lease import Writer
 from telarchy.custody.manifest import FileSeen, Manifest
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
-from telarchy.custody.transfer import Load, Transfer, transfer_between
+from telarchy.custody.transfer import SHARING, Load, Transfer, transfer_between
 from telarchy.custody.verifying import record
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import to_its_end
@@ -47,7 +47,9 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     target = await bench.place_to_change(action)
     source = await bench.place(action.source_volume)
     report(Progress("looking", 0, action.bytes))
-    there, here = await asyncio.gather(survey(source, action.title), survey(target, action.title))
+    there, here, _ = await asyncio.gather(
+        survey(source, action.title), survey(target, action.title), _connect(bench, target, source, action)
+    )
     wanted = _source_files(bench, action, there)
     present = bench.note_title(action.volume, action.title, here.manifest)
     missing = _missing(action, wanted, here)
@@ -68,6 +70,11 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
             raise
         report(Progress("committing", load.total, load.total))
         await to_its_end(_appear(bench, action, transfer, target, writer, missing, good), bench.detached)
+
+
+async def _connect(bench: Workbench, target: Place, source: Place, action: Copy) -> None:
+    if action.bytes <= SHARING:
+        await bench.routing.connect(target.host, source.host, source.path)
 
 
 def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:

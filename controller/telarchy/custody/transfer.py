@@ -28,6 +28,7 @@ from telarchy.links.rsync import RsyncTool
 TOOL_FRESH_FOR = 600.0
 TOOLLESS_FOR = 60.0
 MANY = 1000  # files
+SHARING = 1 << 30  # bytes; copies of more have a connection each, and with it a processor each
 CONNECTION_CODES = (5, 10, 12, 255)
 INSTALL = "install rsync there (Debian: apt install rsync; Fedora: dnf install rsync; Alpine: apk add rsync)"
 
@@ -41,7 +42,13 @@ class Route(Protocol):
     def runner(self) -> str: ...
 
     def argv(
-        self, tool: RsyncTool, *, files_from: str, into: str, bandwidth: int | None = None
+        self,
+        tool: RsyncTool,
+        *,
+        files_from: str,
+        into: str,
+        bandwidth: int | None = None,
+        shared: bool = False,
     ) -> list[str]: ...
 
 
@@ -49,6 +56,7 @@ class Routing(Protocol):
     """Where routes come from; `links.routes.Routes` is one."""
 
     def open(self, target: str, source: str, root: str) -> AbstractAsyncContextManager[Route]: ...
+    async def connect(self, target: str, source: str, root: str) -> None: ...
     def forget(self, target: str, source: str) -> None: ...
 
 
@@ -235,7 +243,13 @@ async def transfer_between(
             yield Pull(target, writer, load, route, ["local", source.path])
             return
         into = f"{target.path.rstrip('/')}/.telarchy/staging/{load.action}"
-        argv = route.argv(tool, files_from=f"{folder}/files", into=into, bandwidth=load.bandwidth)
+        argv = route.argv(
+            tool,
+            files_from=f"{folder}/files",
+            into=into,
+            bandwidth=load.bandwidth,
+            shared=load.total <= SHARING,
+        )
         try:
             if runner is source:
                 yield Push(source, target, writer, load, route, tuned(argv))

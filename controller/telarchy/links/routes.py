@@ -5,6 +5,9 @@
   controller's connection forwards from the target to the holder (kind `relay`).
 * one side local: rsync runs on the controller's machine and pulls or pushes with the controller's own login.
 * both local: plain paths.
+
+To log in takes a quarter of a second, as long as to move a few thousand small files. So copies from one root to one
+target share a connection (ssh's ControlMaster), which stays for a minute.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -32,7 +35,9 @@ from telarchy.links.way import Way
 from telarchy.resources.host import Endpoint
 
 TEST_TIMEOUT = 60.0
+CONNECT_TIMEOUT = 8.0
 FRESH_FOR = 300.0  # seconds that a tested route is taken for good
+SOCKET_PATH = 80  # bytes; a socket's may have 104 on some systems, and ssh first makes one with a longer name
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Route:
     runner:       host whose rsync is run: the target, or the source when it is local and pushes
     endpoint:     of the far side, as the runner reaches it; "" when both are local
     remote_root:  "." where rrsync decides the root, else the absolute path of the source's root
+    socket:       on the runner, of the connection that copies may share; "" where each makes its own
     """
 
     kind: Literal["direct", "relay", "local"]
@@ -53,9 +59,19 @@ class Route:
     ssh: tuple[str, ...] = ()
     address: str = ""
     remote_root: str = "."
+    socket: str = ""
 
-    def argv(self, tool: RsyncTool, *, files_from: str, into: str, bandwidth: int | None = None) -> list[str]:
-        """The rsync to run on `runner`. `tool`: the runner's; `files_from`: a file there; `into`: on the target."""
+    def argv(
+        self,
+        tool: RsyncTool,
+        *,
+        files_from: str,
+        into: str,
+        bandwidth: int | None = None,
+        shared: bool = False,
+    ) -> list[str]:
+        """The rsync to run on `runner`. `tool`: the runner's; `files_from`: a file there; `into`: on the target;
+        `shared`: over the connection that `Routes.connect` opened, if it is there."""
         if self.kind == "local":
             return rsync.local(
                 tool, root=self.source_root, files_from=files_from, into=into, bandwidth=bandwidth
@@ -72,13 +88,18 @@ class Route:
             )
         return rsync.pull(
             tool,
-            ssh=self.ssh,
+            ssh=self.sharing if shared else self.ssh,
             remote=self.address,
             remote_root=self.remote_root,
             files_from=files_from,
             into=into,
             bandwidth=bandwidth,
         )
+
+    @property
+    def sharing(self) -> tuple[str, ...]:
+        """The ssh that joins the shared connection where there is one."""
+        return (*self.ssh, "-S", self.socket) if self.socket else self.ssh
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,18 @@ class Routes:
         async with _relay(target_link, source_link) as port:
             yield _over_relay(route, port)
 
+    async def connect(self, target: str, source: str, root: str) -> None:
+        """Have the connection open that copies may share, if this route is known. What is wrong with the way, the
+        copy itself says. Raises HostUnreachable when the controller does not reach the target."""
+        link, source_link = await asyncio.gather(self._pool.link(target), self._pool.link(source))
+        if not (isinstance(link, SshLink) and isinstance(source_link, SshLink)):
+            return
+        route = self._known(_Pair(target, source_link.way, root))
+        if route is not None and route.socket:
+            with suppress(TimeoutError):
+                argv = script("route-connect", route.address, *route.sharing)
+                await link.run(argv, timeout=CONNECT_TIMEOUT)
+
     def forget(self, target: str, source: str) -> None:
         """A copy over this route failed at connecting: test it again next time."""
         for pair in [pair for pair in self._tested if (pair.target, pair.source.host) == (target, source)]:
@@ -148,7 +181,8 @@ class Routes:
         link = await self._pool.link(target)
         if isinstance(link, SshLink):
             text = (
-                'cd -- "$HOME/.telarchy/keys" 2>/dev/null || exit 0; rm -f -- "$1" "$1.pub" "$1.known_hosts"'
+                'cd -- "$HOME/.telarchy/keys" 2>/dev/null || exit 0; '
+                'rm -f -- "$1" "$1.pub" "$1.known_hosts" "$1".*.ssh'
             )
             await _told(link, ["/bin/sh", "-c", text, "sh", self._key_name(source, root)], "CannotRevoke")
 
@@ -173,6 +207,7 @@ class Routes:
 
         reached = await self._test(target, [(*ssh(one), one.host, "true") for one in pair.source.endpoints])
         endpoint = pair.source.endpoints[reached or 0]
+        socket = shared_socket(f"{folder}/{name}", pair.source.host_key, str(endpoint))
         route = Route(
             "relay" if reached is None else "direct",
             pair.source.host,
@@ -182,6 +217,7 @@ class Routes:
             str(endpoint),
             ssh(endpoint),
             endpoint.host,
+            socket="" if reached is None else socket,
         )
         self._tested[pair] = (time.monotonic(), route)
         return route
@@ -242,6 +278,13 @@ class Routes:
 
     def _key_name(self, source: str, root: str) -> str:
         return f"{source}-{stable_id(self._fleet, root)[:12]}"
+
+
+def shared_socket(key: str, host_key: str, endpoint: str) -> str:
+    """Where the shared connection of a key's file has its socket: another pinned host key is another connection. ""
+    where the path is too long for a socket."""
+    path = f"{key}.{stable_id(host_key, endpoint)[:8]}.ssh"
+    return path if len(path.encode("utf-8", "surrogateescape")) <= SOCKET_PATH else ""
 
 
 @asynccontextmanager

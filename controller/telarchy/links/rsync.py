@@ -215,6 +215,10 @@ _EXITS: dict[int, tuple[str, bool, str]] = {
 }
 
 
+# What rsync sums up with, and ssh on its way to a connection of its own where none could be shared.
+_ASIDES = ("rsync error:", "Control socket connect(", "ControlSocket ", "mux_client_request_session:")
+
+
 def failure(code: int, stderr: bytes = b"") -> ActionFailed:
     """Why a copy failed, from rsync's exit status and what it said. `code` is not 0."""
     said = stderr.decode("utf-8", "replace")
@@ -233,7 +237,7 @@ def failure(code: int, stderr: bytes = b"") -> ActionFailed:
         reason, sentence = "AuthenticationFailed", "the holder does not accept the key"
     elif "command not found" in said or "rsync: not found" in said:
         reason, transient, sentence = "RsyncMissing", False, "rsync is not installed on the other side"
-    details = [line for line in said.splitlines() if line.strip() and not line.startswith("rsync error:")]
+    details = [line for line in said.splitlines() if line.strip() and not line.startswith(_ASIDES)]
     return ActionFailed(
         f"{sentence}: {details[0].strip()}" if details else sentence, reason=reason, transient=transient
     )

@@ -159,3 +159,9 @@ def test_what_an_exit_status_means(code: int, stderr: bytes, reason: str, transi
     problem = failure(code, stderr)
     assert (problem.reason, problem.transient) == (reason, transient)
     assert str(problem)
+
+
+def test_what_ssh_says_before_it_makes_a_connection_of_its_own_is_no_reason() -> None:
+    aside = b"Control socket connect(/home/m/k.ssh): Connection refused\r\n"
+    said = aside + b"ssh: connect to host nas port 22: No route to host\r\n"
+    assert str(failure(255, said)).endswith(": ssh: connect to host nas port 22: No route to host")
