@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from telarchy.core.capability import Report
 from telarchy.core.observation import Progress
@@ -153,27 +154,27 @@ async def _move(
 ) -> dict[str, str]:
     """Have the files staged and read at both ends; returns their digests once all agree."""
     total = transfer.load.total
+    moved = asyncio.Event()
 
     def told(line: bytes) -> None:
         if line.startswith(b"digesting"):
+            moved.set()
             report(Progress("digesting", total, total))
         elif (progress := parse_progress(line, total=total)) is not None:
             report(replace(progress, phase="transferring"))
 
     report(Progress("transferring", 0, total))
     reading = asyncio.create_task(_source_digests(bench, action, source, missing))
+    looking = asyncio.create_task(_held_still(bench, action, source, missing, moved, reading))
     try:
         await transfer.run(told, bench.detached)
+        moved.set()
         report(Progress("digesting", total, total))
         good = await reading
+        report(Progress("settling", total, total))
+        staged, _ = await asyncio.gather(transfer.arrived(), looking)
     finally:
-        if not reading.done():
-            reading.cancel()
-            await asyncio.wait([reading])
-        elif not reading.cancelled():
-            reading.exception()  # seen: the transfer's own failure says more
-    report(Progress("settling", total, total))
-    staged, _ = await asyncio.gather(transfer.arrived(), _held_still(bench, action, source, missing))
+        await _let_go(reading, looking)
     wrong = [
         one.path
         for one in missing
@@ -186,9 +187,29 @@ async def _move(
     return good
 
 
-async def _held_still(bench: Workbench, action: Copy, source: Place, missing: Manifest) -> None:
-    """Raise ActionFailed(SourceChanged) if the files went on changing after they were read: the beginning of a
-    download that goes on would stand against the whole of it. A holder that is gone by now has nothing to say."""
+async def _let_go(*tasks: asyncio.Task[Any]) -> None:
+    """End what is still under way, and pass over what it failed with: the first failure says more."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+
+
+async def _held_still(
+    bench: Workbench,
+    action: Copy,
+    source: Place,
+    missing: Manifest,
+    moved: asyncio.Event,
+    reading: asyncio.Task[dict[str, str]],
+) -> None:
+    """Raise ActionFailed(SourceChanged) if the files went on changing after they were moved and read: the beginning
+    of a download that goes on would stand against the whole of it. A holder that is gone by now has nothing to say.
+    """
+    await moved.wait()
+    await asyncio.wait([reading])
     age = bench.clock.now() - max((one.mtime_ns for one in missing), default=0) / 1e9
     if -STILL_SECONDS < age < STILL_SECONDS:  # further ahead is no fresh file but another clock
         await asyncio.sleep(min(STILL_SECONDS, STILL_SECONDS - age))
