@@ -15,6 +15,8 @@ from telarchy.custody.catalogue import DAMAGED, Holdings
 if TYPE_CHECKING:
     from telarchy.custody.census import FloorCount
 
+AHEAD_SECONDS = 3600.0  # a reading from later than this was dated by a clock that was wrong
+
 # Up to a fifth earlier, by id, so that what was copied in one evening is not read in one evening.
 _EARLINESS = 1.0 - 0.2 * ((np.arange(1024, dtype=np.uint64) * np.uint64(2654435761)) % np.uint64(1024)) / 1024
 
@@ -54,7 +56,8 @@ class Due:
 
 
 class Readings:
-    """When each copy falls due, for one census. A copy that was never read is due at once."""
+    """When each copy falls due, for one census. A copy that was never read is due at once, and so is one that was read
+    at a time to come: else a clock that was a year ahead for a day would keep it unread for a year."""
 
     def __init__(self) -> None:
         self._spans: npt.NDArray[np.float64] | None = None
@@ -74,7 +77,7 @@ class Readings:
             self._spans = _spans(floors)
         span = self._spans[held.title]
         due_at = held.verified + span
-        due_at[held.verified == 0] = 0.0
+        due_at[(held.verified == 0) | (held.verified > now + AHEAD_SECONDS)] = 0.0
         due_at[(span == 0) | ((held.flags & DAMAGED) != 0)] = math.inf
         late = due_at <= now
         rows, coming = np.flatnonzero(late), due_at[~late]

@@ -170,7 +170,7 @@ def _trim_steps(
     ]
     if not victims:
         return [], "the floors need every copy of it"
-    stale = [one for one in keepers.values() if one.verified < now - FRESH_SECONDS]
+    stale = [one for one in keepers.values() if abs(now - one.verified) > FRESH_SECONDS]
     if stale:
         # A removal stands on copies that were read within the day; reading comes first.
         return [_read_first(one, custody, ledger, seen, name, floor) for one in stale], ""

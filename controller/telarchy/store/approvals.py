@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from telarchy.store.memory import to_json
 
 VALID_SECONDS = 7 * 86400.0
+AHEAD_SECONDS = 86400.0  # one that says to be given later than this from now would not end after a week
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Approvals:
         return approval
 
     def standing(self, now: float | None = None) -> list[Approval]:
-        """Approvals that have not expired, oldest first."""
+        """Approvals that have not expired, oldest first. One that a wrong clock gave for next year is none."""
         moment = time.time() if now is None else now
         rows = self._connection.execute(
-            "SELECT hash, actions, summary, who, at, expires FROM approvals WHERE expires > ? "
+            "SELECT hash, actions, summary, who, at, expires FROM approvals WHERE expires > ? AND at <= ? "
             "ORDER BY at, hash",
-            (moment,),
+            (moment, moment + AHEAD_SECONDS),
         )
         return [Approval(row[0], tuple(json.loads(row[1])), *row[2:]) for row in rows]
 

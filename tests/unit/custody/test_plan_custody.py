@@ -344,6 +344,22 @@ def test_verification_is_due_by_age_and_one_at_a_time() -> None:
     ]
 
 
+def test_what_was_read_at_a_time_to_come_is_read_again() -> None:
+    of = three(verify={"every": "30d"})
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW + 365 * 86400))
+        of.put(name, "films/Brazil", files(GIB, read_at=NOW + 60))  # two clocks that hardly differ
+    made = plan(of)
+    assert [(step.action.verb, step.action.title) for step in made.steps] == [("Verify", "films/Alien")] * 2
+
+
+def test_no_removal_stands_on_what_was_read_at_a_time_to_come() -> None:
+    of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
+    for name in ("a", "b", "c"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW + 365 * 86400), at=NOW - 30 * 86400)
+    assert {step.action.verb for step in plan(of).steps} == {"Verify"}
+
+
 def test_a_new_root_is_adopted_before_anything_is_copied_to_it() -> None:
     of = seen(fleet(), host("a"), host("b"), floor())
     of.set_volume("b", id="", state=VolumeState.NEW)

@@ -130,6 +130,12 @@ def test_approvals_expire_after_a_week(store):
     assert store.approvals.actions(now=8 * 86400) == frozenset()
 
 
+def test_an_approval_that_a_wrong_clock_gave_for_next_year_does_not_last_until_then(store):
+    store.approvals.grant("abc", ["x"], who="me", now=400 * 86400)
+    assert store.approvals.actions(now=400 * 86400 - 3600) == {"x"}
+    assert store.approvals.actions(now=35 * 86400) == frozenset()
+
+
 def test_a_damaged_file_is_set_aside_and_what_was_applied_comes_back(tmp_path):
     with Store.open(tmp_path) as store:
         store.objects.apply([fleet("mine")], now=1)
