@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from telarchy import __version__
 from telarchy.errors import Problem
@@ -30,7 +32,7 @@ def _annotation(problem: Problem) -> str:
     places = {"file": problem.file, "line": problem.line, "col": problem.column, "title": problem.rule}
     shown = ",".join(f"{key}={_escape(str(value), ',:')}" for key, value in places.items() if value)
     level = "warning" if problem.severity == "warning" else "error"
-    return f"::{level} {shown}::{_escape(problem.message)}"
+    return f"::{level}{' ' if shown else ''}{shown}::{_escape(problem.message)}"
 
 
 def _escape(text: str, also: str = "") -> str:
@@ -51,24 +53,40 @@ def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
                     "driver": {
                         "name": "telarchy",
                         "version": __version__,
-                        "rules": [{"id": rule} for rule in rules],
+                        "rules": [_rule(rule) for rule in rules],
                     }
                 },
+                "columnKind": "unicodeCodePoints",
                 "results": [_result(problem) for problem in problems],
             }
         ],
     }
 
 
+def _rule(rule: str) -> dict[str, Any]:
+    return {"id": rule, "shortDescription": {"text": rule.replace("-", " ").capitalize()}}
+
+
 def _result(problem: Problem) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": problem.rule or "problem",
         "level": "warning" if problem.severity == "warning" else "error",
-        "message": {"text": problem.message},
+        "message": {"text": _message(problem.message)},
     }
     if problem.file:
-        place: dict[str, Any] = {"artifactLocation": {"uri": problem.file.replace("\\", "/")}}
+        place: dict[str, Any] = {"artifactLocation": {"uri": _uri(problem.file)}}
         if problem.line:
             place["region"] = {"startLine": problem.line, "startColumn": max(problem.column, 1)}
         result["locations"] = [{"physicalLocation": place}]
     return result
+
+
+def _message(text: str) -> str:
+    """As SARIF has it: a lone brace would begin a placeholder, and bytes that are no UTF-8 are no JSON."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("{", "{{").replace("}", "}}")
+
+
+def _uri(file: str) -> str:
+    """A file's name as a URI: what has a meaning there (`#`, `%`, a colon, a space) is escaped."""
+    path = quote(os.fsencode(file))
+    return f"file://{path}" if file.startswith("/") else path
