@@ -38,6 +38,8 @@ def plan(
     Ends with 0 when nothing is to be done, 2 when there are changes, 1 when manifests or hosts are in error.
     """
     stages: dict[str, float] = {}
+    if allowed_signers is not None and not source:
+        raise click.UsageError("--verify-signatures is about the commits of a git --source")
     shown, faults = _current(state, live) if not source else (None, [])
     if shown is None:
         shown, faults = run_quietly(_think(source, allowed_signers, namespace, state, stages), state)

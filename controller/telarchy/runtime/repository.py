@@ -210,7 +210,7 @@ class Repository:
                 ),
             )
         except _GitFailed as error:
-            why = str(error) if str(error) else "it is not signed"
+            why = _nobody_in(self._signers) or _untrusted(str(error), self._signers)
             raise _GitFailed(f"no good signature of an allowed signer ({why})") from None
 
     async def _texts(self, commit: str) -> tuple[dict[str, bytes], Loaded]:
@@ -323,6 +323,22 @@ def _complaint(stderr: bytes) -> str:
     telling = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
     text = re.sub(r"^(fatal|error): ", "", telling[0]) if telling else ""
     return _CREDENTIALS.sub(r"\1", text)
+
+
+def _nobody_in(signers: Path) -> str:
+    """Why a file of allowed signers allows nobody at all; "" when it names somebody."""
+    try:
+        lines = [line.strip() for line in signers.read_text("utf-8", "replace").splitlines()]
+    except OSError as error:
+        return f"{signers} cannot be read: {(error.strerror or str(error)).lower()}"
+    return "" if any(line and not line.startswith("#") for line in lines) else f"{signers} names nobody"
+
+
+def _untrusted(complaint: str, signers: Path) -> str:
+    """What `git verify-commit` complained of, in words: it calls a stranger's signature good."""
+    if stranger := re.fullmatch(r'Good "git" signature with (.+ key \S+)', complaint):
+        return f"{stranger[1]} is nobody's in {signers}, or no longer"
+    return complaint or "it has no ssh signature"
 
 
 def _blobs(output: bytes) -> list[bytes]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from telarchy.errors import Problem
+from telarchy.errors import ConfigError, Problem
 from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.desired import REMOVAL_SECONDS, Desired
 from telarchy.runtime.directory import Directory
@@ -136,7 +136,15 @@ def open_source(
     poll_seconds: float = POLL_SECONDS,
     patient: bool = True,
 ) -> Source:
-    """The source that `--source` names; "" means the store. Raises ConfigError for an address that is none."""
+    """The source that `--source` names; "" means the store.
+
+    Raises ConfigError for an address that is none, and for `allowed_signers` of what nobody signs.
+    """
+    if allowed_signers is not None and not text.startswith(PREFIX):
+        raise ConfigError(
+            "only commits are signed: signatures are verified of a source like "
+            "git+https://example.org/fleet.git#main"
+        )
     if not text:
         return EmbeddedSource(store)
     place: Place

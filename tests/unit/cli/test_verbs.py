@@ -300,6 +300,12 @@ class TestPlan:
         assert ended.code == 1
         assert "cannot be read: no such file or directory" in ended.err
 
+    def test_signatures_are_not_left_unverified_in_silence(self, telarchy, fleet):
+        for source in ((), ("--source", fleet)):
+            ended = telarchy("plan", *source, "--verify-signatures", fleet / "fleet.yaml")
+            assert ended.code == (1 if source else 64)
+            assert "commits" in ended.err and ended.out == ""
+
     def test_a_held_change_names_the_word_that_releases_it(self, telarchy, fleet, toys):
         toys.hold = True
         ended = telarchy("plan", "--source", fleet)

@@ -1,6 +1,7 @@
 """A git branch as desired state: a commit is followed whole or not at all, and nothing of git's can run."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -215,36 +216,137 @@ async def test_a_reader_leaves_no_mirror_in_the_state_folder(work, store):
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
-async def test_only_commits_of_allowed_signers_are_followed(work, store, tmp_path):
-    for name in ("owner", "stranger"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
-    signers = tmp_path / "signers"
-    signers.write_text("x@example.org " + (tmp_path / "owner.pub").read_text())
+class Signed:
+    """A branch, of whose commits each is signed by whom the test says, and the file of who may."""
 
-    def sign(name, copies):
-        options = (
-            "-c",
-            "gpg.format=ssh",
-            "-c",
-            f"user.signingkey={tmp_path / name}",
-            "-c",
-            "commit.gpgsign=true",
+    def __init__(self, work, store, folder):
+        self.work, self.store, self.folder, self.copies = work, store, folder, 2
+        for name in ("owner", "stranger"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        self.signers = folder / "signers"
+        self.allow("owner")
+
+    def allow(self, name, how=""):
+        self.signers.write_text(
+            f"# who may\nx@example.org {how} " + (self.folder / f"{name}.pub").read_text()
         )
-        return work.commit(*options, alpha=FLOOR.format(name="alpha", copies=copies))
 
-    source = open_source(work.address, store, allowed_signers=signers, patient=False)
+    def commit(self, by=""):
+        """With one copy more than the commit before."""
+        key = ("-c", f"user.signingkey={self.folder / by}", "-c", "commit.gpgsign=true") if by else ()
+        self.copies += 1
+        return self.work.commit(
+            *("-c", "gpg.format=ssh", *key), alpha=FLOOR.format(name="alpha", copies=self.copies)
+        )
+
+    def open(self):
+        return open_source(self.work.address, self.store, allowed_signers=self.signers, patient=False)
+
+
+@pytest.fixture
+def signed(work, store, tmp_path):
+    return Signed(work, store, tmp_path)
+
+
+def stays(revision, copies):
+    """The last good revision is kept, and the reason is told; this is it."""
+    assert not revision.healthy
+    assert [one.spec.copies for one in revision.resources if one.name == "alpha"] == [copies]
+    told = re.fullmatch(
+        r"revision [0-9a-f]{12} is not followed: no good signature of an allowed signer \((.*)\);"
+        r" 2 resources as last declared stay",
+        revision.message,
+    )
+    assert told, revision.message
+    return told[1]
+
+
+async def test_only_commits_of_allowed_signers_are_followed(signed, store):
+    source = signed.open()
     unsigned = await source.read()
     assert (unsigned.resources, unsigned.healthy) == ((), False)
-    assert "no good signature of an allowed signer (it is not signed)" in unsigned.message
-    sign("owner", 3)
+    assert "no good signature of an allowed signer (it has no ssh signature)" in unsigned.message
+    signed.commit("owner")
     assert (await source.read()).resources[0].spec.copies == 3
-    sign("stranger", 9)
-    refused = await source.read()
-    assert not refused.healthy
-    assert refused.resources[0].spec.copies == 3
+    signed.commit("stranger")
+    why = stays(await source.read(), 3)
+    assert re.fullmatch(rf"ED25519 key SHA256:\S+ is nobody's in {signed.signers}, or no longer", why)
     assert [event.reason for event in store.events.recent()][-1] == "SignatureRefused"
-    sign("owner", 4)
+    signed.commit("owner")
+    assert (await source.read()).resources[0].spec.copies == 5
+
+
+async def test_only_the_newest_commit_lacks_its_signature(signed):
+    signed.commit("owner")
+    assert (await signed.open().read()).healthy
+    signed.commit()
+    assert stays(await signed.open().read(), 3) == "it has no ssh signature"
+    signed.commit("owner")  # the newest commit vouches for what was before it
+    assert (await signed.open().read()).resources[0].spec.copies == 5
+
+
+PGP = """\
+#!/bin/sh
+# signs anything, and calls it good, as gpg tells git
+cat > /dev/null
+case "$*" in
+*--verify*) printf '\\n[GNUPG:] GOODSIG 1 x\\n[GNUPG:] TRUST_ULTIMATE\\n' ;;
+*)
+    printf '\\n[GNUPG:] SIG_CREATED \\n' >&2
+    printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'
+    ;;
+esac
+"""
+
+
+async def test_a_signature_of_another_kind_does_not_count(signed, tmp_path, monkeypatch):
+    signed.commit("owner")
+    assert (await signed.open().read()).healthy
+    (tmp_path / "pgp").write_text(PGP)
+    (tmp_path / "pgp").chmod(0o755)
+    (tmp_path / "gitconfig").write_text(f"[gpg]\nprogram = {tmp_path / 'pgp'}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    signed.work.commit(
+        *("-c", "commit.gpgsign=true", "-c", f"gpg.program={tmp_path / 'pgp'}"),
+        alpha=FLOOR.format(name="alpha", copies=9),
+    )
+    assert "gpgsig -----BEGIN PGP" in signed.work.git("cat-file", "commit", "HEAD")
+    assert signed.work.git("-c", f"gpg.program={tmp_path / 'pgp'}", "log", "-1", "--format=%G?") == "G"
+    assert stays(await signed.open().read(), 3) == "it has no ssh signature"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda signed: signed.signers.unlink(), r"{file} cannot be read: no such file or directory"),
+        (lambda signed: signed.signers.write_text(""), r"{file} names nobody"),
+        (lambda signed: signed.signers.write_text("\n # nobody yet\n"), r"{file} names nobody"),
+        (
+            lambda signed: signed.signers.write_text("me me me\n"),
+            r"ED25519 key \S+ is nobody's in {file}, .*",
+        ),
+        (lambda signed: signed.allow("stranger"), r"ED25519 key \S+ is nobody's in {file}, or no longer"),
+        (
+            lambda signed: signed.allow("owner", 'valid-before="20200101"'),
+            r"ED25519 key \S+ is nobody's in {file}, or no longer",
+        ),
+    ],
+)
+async def test_the_file_of_allowed_signers_is_of_no_use(signed, change, says):
+    source = signed.open()
+    signed.commit("owner")
+    assert (await source.read()).healthy
+    change(signed)
+    signed.commit("owner")
+    assert re.fullmatch(says.format(file=re.escape(str(signed.signers))), stays(await source.read(), 3))
+    signed.allow("owner")
     assert (await source.read()).resources[0].spec.copies == 4
+
+
+@pytest.mark.parametrize("text", ["", "home"])
+def test_signatures_of_what_has_none_cannot_be_verified(signed, store, text):
+    with pytest.raises(ConfigError, match=r"only commits are signed: .* a source like git\+https://"):
+        open_source(text and str(signed.work.path / text), store, allowed_signers=signed.signers)
 
 
 @pytest.mark.parametrize(
