@@ -53,6 +53,7 @@ class VolumeSeen:
     id:        the sentinel id that belongs here ("" while New)
     found:     the sentinel id that was found, when it is another
     scanned:   seconds since the epoch of the last finished scan, None if never
+    adoptable: while New: whether it can be given a sentinel; else it may be the same folder as any other such one
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
@@ -74,6 +75,7 @@ class VolumeSeen:
     removed: int = 0
     quarantined: frozenset[str] = frozenset()
     missing_for: float = 0.0
+    adoptable: bool = True
     toolless_until: float = 0.0
 
     @property

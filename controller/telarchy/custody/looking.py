@@ -12,7 +12,7 @@ from typing import Any
 from telarchy.custody.evidence import TrashSeen
 from telarchy.custody.shell import records, text
 
-DAY = 86400.0
+EPOCH_DIGITS = 16
 _ENTRY = re.compile(r"(\d{8}T\d{6}Z)-([0-9a-f]{1,64})")
 
 
@@ -30,7 +30,9 @@ class Lease:
 class RootLook:
     """One root as it stands now.
 
+    writable:  the root, and what of ours lies in it
     id:        of the sentinel, "" when there is none
+    damaged:   its file is there, and tells no id
     clock:     the host's clock when it was looked at, seconds since the epoch
     device:    number of its file system on that host
     free, total: bytes, None when df did not say
@@ -44,6 +46,7 @@ class RootLook:
     readable: bool = False
     writable: bool = False
     id: str = ""
+    damaged: bool = False
     device: str = ""
     free: int | None = None
     total: int | None = None
@@ -75,7 +78,7 @@ def parse_look(data: bytes) -> list[RootLook]:
         match key:
             case b"exists" | b"id" | b"device":
                 setattr(root, key.decode(), value)
-            case b"readable" | b"writable":
+            case b"readable" | b"writable" | b"damaged":
                 setattr(root, key.decode(), True)
             case b"space":
                 total, _, free = value.partition(" ")
@@ -141,7 +144,8 @@ def _lease(line: str, renewed: str, now: float) -> Lease | None:
     epoch, _, rest = line.partition(" ")
     controller, _, name = rest.partition(" ")
     mtime = renewed.partition(" ")[0]
-    if not epoch.isdigit() or not controller:
+    # More digits than `holder` of fence.sh takes: the file is damaged, and no shell could count on from there.
+    if not epoch.isdigit() or len(epoch) > EPOCH_DIGITS or not controller:
         return None
     return Lease(int(epoch), controller, name, now - float(mtime) if mtime.isdigit() else 0.0)
 

@@ -137,6 +137,8 @@ def standings_of(floor: FloorTerms, terms: Terms, custody: CustodySeen) -> dict[
 def weight_of(volume: VolumeSeen, state: HostState, terms: Terms) -> Weight:
     """Rule 4: what cannot be looked at is unknown; it is gone only with its host, or by the owner's own rule."""
     if state is HostState.UP:
+        if volume.state is VolumeState.NEW and not volume.adoptable:
+            return Weight.UNKNOWN  # two such roots may be one folder
         if volume.state in READABLE:
             return Weight.LIVE
         span = terms.fleet.grace.volume

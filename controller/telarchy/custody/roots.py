@@ -96,6 +96,7 @@ class RootState:
             if look is not None
             else frozenset(),
             missing_for=self.missing_for,
+            adoptable=look is None or look.writable,
         )
 
     def count_missing(self, now: float) -> None:

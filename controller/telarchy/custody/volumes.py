@@ -66,17 +66,28 @@ def _one(known: str, look: RootLook | None) -> Standing:
     if not look.readable:
         return Standing(VolumeState.UNKNOWN, known, "", f"{look.path} may not be read")
     if not look.id:
+        if known and look.damaged:
+            told = (
+                f"{look.path}/.telarchy/volume is empty, damaged or not to be read; if this is volume {known[:8]}, "
+                f'write {{"id": "{known}"}} into it'
+            )
+            return Standing(VolumeState.MISSING, known, "", told)
         if known:
             return Standing(
                 VolumeState.MISSING, known, "", f"no sentinel of volume {known[:8]}: is the disk mounted?"
             )
+        if not look.writable:
+            told = f"{look.path} cannot be written to, so that nothing tells it from another folder"
+            return Standing(VolumeState.NEW, "", "", told)
         return Standing(VolumeState.NEW)
     if known and look.id != known:
         return Standing(
             VolumeState.WRONG_ID, known, look.id, f"volume {look.id[:8]} stands there instead of {known[:8]}"
         )
     if not look.writable:
-        return Standing(VolumeState.READ_ONLY, look.id, "", f"{look.path} cannot be written to")
+        return Standing(
+            VolumeState.READ_ONLY, look.id, "", f"{look.path} or .telarchy in it cannot be written to"
+        )
     return Standing(VolumeState.MOUNTED, look.id)
 
 
@@ -89,8 +100,8 @@ def _conflict(
 ) -> None:
     shown = ", ".join(f"{host}/{root}" for host, root in places)
     message = (
-        f"volume {volume_id[:8]} is seen in more than one place: {shown}; if one is a copy of the other, "
-        "delete .telarchy/volume in the copy"
+        f"volume {volume_id[:8]} is seen in more than one place: {shown}; if they are one folder, declare it once; "
+        "if one is a copy of the other, delete .telarchy/volume in the copy"
     )
     owner = next((place for place in places if known.get(place) == volume_id), places[0])
     for place in places:

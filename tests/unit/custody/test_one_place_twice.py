@@ -10,15 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from telarchy.core.observation import HostEvidence, Observation
 from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.plan import plan_custody
 from telarchy.custody.scan import ScanMemo, scan
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed
 from tests.unit.custody.fleet import LocalFleet
 from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, trim
 from tests.unit.custody.volumes import Volume
+from tests.world import NOW
 
 mounting = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+
+
+def seen_by(fleet: LocalFleet) -> Observation:
+    """What the planner gets of it: every host answers."""
+    hosts = {letter: HostEvidence(letter, True, uptime=1.0) for letter in fleet.volumes}
+    return Observation(hosts=hosts, sections={"custody": fleet.custody.section()})
 
 
 @contextmanager
@@ -101,3 +110,64 @@ async def test_a_lost_mount_is_noticed_where_the_root_is_a_link(tmp_path: Path) 
         assert memo.mounts == ("films",) and titles == {"films/one"}
     _, titles = await look(memo)
     assert titles == {"films/one"}
+
+
+@contextmanager
+def read_only(what: Path, where: Path) -> Iterator[None]:
+    with mounted(what, where):
+        subprocess.run(["mount", "-o", "remount,bind,ro", where], check=True)
+        yield
+
+
+@mounting
+async def test_two_roots_that_take_no_sentinel_are_not_two_copies(tmp_path: Path) -> None:
+    shared = Volume(tmp_path / "shared", sentinel=False)
+    shared.write(f"{TITLE}/e1")
+    fleet = LocalFleet(tmp_path / "fleet", "ab", sentinels=False)
+    with read_only(shared.path, fleet.volumes["a"].path), read_only(shared.path, fleet.volumes["b"].path):
+        volumes = await fleet.look()
+        assert [one.state for one in volumes.values()] == ["New", "New"]
+        assert "cannot be written to" in volumes["a/main"].message
+        made = plan_custody(fleet.world(), seen_by(fleet), NOW)
+    [status] = [one for ref, one in made.statuses.items() if ref.kind == "CustodyFloor"]
+    assert (status["met"], status["unknown"]) == (0, 1)
+    await fleet.custody.close()
+
+
+@mounting
+async def test_a_volume_whose_own_folder_takes_no_writing_is_read_only(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "a")
+    own = fleet.volumes["a"].own
+    with read_only(own, own):
+        [one] = (await fleet.look()).values()
+    assert one.state == "ReadOnly" and ".telarchy in it" in one.message
+    await fleet.custody.close()
+
+
+@pytest.mark.parametrize("left", [b"", bytes(4096), b'{"id": "12'])
+async def test_a_sentinel_that_a_power_cut_spoilt_says_how_to_mend_it(tmp_path: Path, left: bytes) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "a")
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    await fleet.look()
+    sentinel, volume_id = fleet.volumes["a"].own / "volume", fleet.volumes["a"].id
+    sentinel.write_bytes(left)
+    one = (await fleet.look())[volume_id]
+    assert one.state == "Missing" and set(fleet.catalogue.titles_on(volume_id)) == {TITLE}
+    word = one.message.partition("write ")[2].partition(" into it")[0]
+    sentinel.write_text(word)
+    assert (await fleet.look())[volume_id].state == "Mounted"
+    await fleet.custody.close()
+
+
+async def test_the_same_folder_declared_twice_is_told_so(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "ab")
+    everywhere(fleet)
+    fleet.volumes["b"].path.rename(tmp_path / "gone")
+    fleet.volumes["b"].path.symlink_to(fleet.volumes["a"].path)
+    volumes = await fleet.look()
+    assert {one.state for one in volumes.values()} == {"Conflict"}
+    assert all("if they are one folder, declare it once" in one.message for one in volumes.values())
+    made = plan_custody(fleet.world(), seen_by(fleet), NOW)
+    [status] = [one for ref, one in made.statuses.items() if ref.kind == "CustodyFloor"]
+    assert status["met"] == 0
+    await fleet.custody.close()

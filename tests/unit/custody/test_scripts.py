@@ -15,6 +15,7 @@ import pytest
 
 from telarchy.custody import shell
 from telarchy.custody.listing import parse_listing
+from telarchy.custody.looking import parse_look
 from telarchy.links.link import Completed
 from tests.unit.custody.test_scan import HOSTILE, without_gnu
 from tests.unit.custody.volumes import CONTROLLER, EPOCH, NAME, WRITER, Volume, named
@@ -505,3 +506,9 @@ async def test_a_vanished_file_does_not_shift_the_others(volume: Volume) -> None
     assert rows[b"gone"] == [b"-", b"-", b"-", b"-", b"-"]
     for name in (b"a", b"b", b"c"):
         assert rows[name][0] == hashlib.sha256(name).hexdigest().encode()
+
+
+async def test_a_damaged_lease_file_binds_nobody(volume: Volume) -> None:
+    (volume.own / "epoch").write_text("99999999999999999999 0123 desk\n")
+    done = await volume.script(("fence", "look"), "read", "0", "-", "-", "90", volume.root, volume.id)
+    assert parse_look(done.stdout)[0].lease is None

@@ -60,9 +60,10 @@ while [ $# -ge 2 ]; do
     fi
     emit exists folder
     { [ -r "$root" ] && [ -x "$root" ]; } && emit readable yes
-    [ -w "$root" ] && emit writable yes
+    { [ -w "$root" ] && { [ ! -e "$root/.telarchy" ] || [ -w "$root/.telarchy" ]; }; } && emit writable yes
     sentinel "$root"
     emit id "$found"
+    { [ -z "$found" ] && [ -e "$root/.telarchy/volume" ]; } && emit damaged yes
     emit device "$(device "$root")"
     emit space "$(df -Pk -- "$root" 2>/dev/null | sed -n 's/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1 \2/p')"
     own=$root/.telarchy
