@@ -6,7 +6,6 @@ answer at once.
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from importlib import import_module
@@ -15,6 +14,7 @@ import click
 
 from telarchy import __version__
 from telarchy.cli import exits
+from telarchy.cli.printing import no_room, reader_gone
 from telarchy.errors import ConfigError, TelarchyError
 
 # verb: (module under telarchy.cli, its click command there, one line of help)
@@ -101,9 +101,9 @@ def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
         code = _run(arguments, plugin=plugin)
         sys.stdout.flush()
     except OSError as error:
-        if _reader_gone(error):
+        if reader_gone(error):
             code = exits.READER_GONE
-        elif _no_room(error):
+        elif no_room(error):
             click.echo(f"telarchy: cannot write: {str(error.strerror).lower()}", err=True)
             code = exits.ERROR
         else:
@@ -161,7 +161,7 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
         click.echo(f"telarchy: {error}", err=True)
         return error.exit_code
     except OSError as error:
-        if _reader_gone(error) or _no_room(error):
+        if reader_gone(error) or no_room(error):
             raise
         return _tell_bug(error)
     except SystemExit:
@@ -171,16 +171,6 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
         return exits.READER_GONE
     except Exception as bug:  # noqa: BLE001 - the last resort, so that a person gets a sentence
         return _tell_bug(bug)
-
-
-def _reader_gone(error: OSError) -> bool:
-    """Whether a pipe has no reader any more, or the terminal was closed."""
-    return isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and error.filename is None)
-
-
-def _no_room(error: OSError) -> bool:
-    """Whether the disk is full under a file that we were given open: what is printed goes there."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) and error.filename is None
 
 
 def _tell_bug(bug: Exception) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import sys
 import time
 from contextlib import suppress
@@ -14,12 +13,12 @@ import click
 
 from telarchy.cli import exits, options
 from telarchy.cli.bugs import run_quietly
+from telarchy.cli.printing import say
 from telarchy.core.words import format_bytes, format_span, plural
 
 if TYPE_CHECKING:
     from telarchy.runtime.standalone import Ended, Running, RunOptions
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # as main.py has it for what the other verbs print
 PROGRESS_SECONDS = 10.0  # between two lines about running transfers, where there is no live view
 PAUSE_SECONDS = 0.25  # changes within this time are told together
 
@@ -126,15 +125,6 @@ async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
             for line in _farewell(running, asked, ended):
                 say(line, err=ended not in (exits.OK, exits.INTERRUPTED))
         return int(ended)
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Print a line, or do without: a disk that is full under the log is no reason to keep the fleet no more."""
-    try:
-        click.echo(text, err=err)
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
 
 
 def _greeting(running: Running, asked: RunOptions) -> str:

@@ -47,9 +47,8 @@ class Ended(IntEnum):
     FAILED = 1
     NOT_SETTLED = 3
     INTERRUPTED = 130
-    TERMINATED = (
-        143  # by SIGTERM, where somebody waits until all is settled; else that is how a run is meant to end
-    )
+    # by SIGTERM, where somebody waits until all is settled; else that is how a run is meant to end
+    TERMINATED = 143
 
 
 @dataclass(frozen=True)
