@@ -17,10 +17,23 @@ async def some_fleet(api, namespace=""):
     await api.apply("CustodyFloor", "films", FLOOR, namespace=namespace)
 
 
-async def test_a_broken_watch_is_resumed_and_misses_nothing(api, gate, operators):
+async def start_and_settle(api, operators):
+    """An operator of which the fleet is kept as declared."""
     await some_fleet(api)
     running = await operators.start()
     await api.until_ready("CustodyFloor", "films")
+    return running
+
+
+async def lose_the_hosts(gate, times=10_000):
+    """Every watch breaks, and for so many questions nobody knows of Hosts. Returns what refuses."""
+    gone = gate.refuse("GET", "/hosts$", 404, times)
+    await gate.cut_watches()
+    return gone
+
+
+async def test_a_broken_watch_is_resumed_and_misses_nothing(api, gate, operators):
+    running = await start_and_settle(api, operators)
     for number in range(3):
         assert await gate.cut_watches() > 0
         await api.apply("Host", f"h{number}", HOST | root(f"h{number}"))
@@ -124,9 +137,7 @@ async def test_a_killed_leader_is_followed_by_the_one_that_stands_by(api, gate, 
 
 
 async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(api, gate, operators):
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
+    running = await start_and_settle(api, operators)
     refusal = gate.refuse("PUT", "/leases/telarchy$", 503, 10_000)
 
     async def stopped() -> bool:
@@ -142,9 +153,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_begin(api, ga
 
 
 async def test_a_lease_that_another_takes_is_let_go_at_once(api, operators):
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
+    running = await start_and_settle(api, operators)
     lease = await api.lease()
     stamp = "2030-01-01T00:00:00.000000Z"
     lease["spec"] |= {"holderIdentity": "somebody", "renewTime": stamp, "leaseTransitions": 7}
@@ -165,9 +174,7 @@ async def test_a_lease_that_another_takes_is_let_go_at_once(api, operators):
 
 async def test_a_lease_that_somebody_deletes_is_lost_and_made_anew(api, gate, operators):
     """Not with its namespace: then another operator could make one, so this one may not go on."""
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
+    running = await start_and_settle(api, operators)
     first = (await api.lease())["metadata"]["uid"]
     await api.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{api.namespace}/leases/telarchy")
 
@@ -258,11 +265,8 @@ async def test_rights_that_are_not_there_at_all_are_waited_for(api, gate, operat
 
 
 async def test_crds_that_are_taken_away_are_waited_for(api, gate, operators):
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
-    gone = gate.refuse("GET", "/hosts$", 404, 10_000)
-    await gate.cut_watches()
+    running = await start_and_settle(api, operators)
+    gone = await lose_the_hosts(gate)
 
     async def waits() -> bool:
         status, said = await running.health()
@@ -281,12 +285,9 @@ async def test_crds_that_are_taken_away_are_waited_for(api, gate, operators):
 async def test_a_watch_that_breaks_while_another_only_waits_is_begun_anew(api, gate, operators):
     """An API server that restarts does not know our kinds for a moment, and of some only says that it is busy. kopf
     ended then only in part, and for ever: what waits to ask again takes being cancelled for a pause."""
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
+    running = await start_and_settle(api, operators)
     busy = gate.refuse("GET", "/streams$", 503, 10_000)
-    gone = gate.refuse("GET", "/hosts$", 404, 10_000)
-    await gate.cut_watches()
+    gone = await lose_the_hosts(gate)
 
     async def broken() -> bool:
         return "watching ended" in running.log.read_text()
@@ -301,11 +302,8 @@ async def test_a_watch_that_breaks_while_another_only_waits_is_begun_anew(api, g
 
 
 async def test_sigterm_is_heard_while_a_broken_watch_ends(api, gate, operators):
-    await some_fleet(api)
-    running = await operators.start()
-    await api.until_ready("CustodyFloor", "films")
-    gone = gate.refuse("GET", "/hosts$", 404, 1)
-    await gate.cut_watches()
+    running = await start_and_settle(api, operators)
+    gone = await lose_the_hosts(gate, times=1)
 
     async def met() -> bool:
         return gone.answered == 1
