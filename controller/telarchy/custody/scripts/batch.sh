@@ -189,11 +189,15 @@ in_one_pass() {
             # opening for both wait), what b3sum leaves is read all the same, and the pipe ends when tee has.
             # shellcheck disable=SC2094
             {
-                { { b3; cat >/dev/null; } <&6 | sed 's/^/blake3 /'; } 3>&- 4<&- 5>&- &
-                { tee "$TELARCHY_PIPE" <&4 && echo whole >&3; } | read_stdin | sed 's/^/sha256 /'
-                exec 5>&-
+                {
+                    {
+                        exec 3>&- 4<&- 5>&- # for good: ksh would keep those of a group, and the pipe would not end
+                        { b3; cat >/dev/null; } <&6 | sed 's/^/blake3 /'
+                    } &
+                    { tee "$TELARCHY_PIPE" <&4 && echo whole >&3; } | read_stdin | sed 's/^/sha256 /'
+                } 5<>"$TELARCHY_PIPE" 6<"$TELARCHY_PIPE"
                 wait
-            } 3>&1 4<"$1" 5<>"$TELARCHY_PIPE" 6<"$TELARCHY_PIPE" 2>/dev/null
+            } 3>&1 4<"$1" 2>/dev/null
         )
     fi
     case $sums in
