@@ -47,7 +47,8 @@ class Teller:
     def tell(
         self, path: bytes, digest: str, before: os.stat_result | None, after: os.stat_result | None
     ) -> None:
-        record = f"d {digest or '-'} {self._look(before)} {self._look(after)} ".encode()
+        look = self._look(before)
+        record = f"d {digest or '-'} {look} {look if same(before, after) else self._look(after)} ".encode()
         with self._lock:
             sys.stdout.buffer.write(record + path + b"//\n")
 
@@ -57,6 +58,12 @@ class Teller:
         second, rest = divmod(abs(seen.st_mtime_ns), 10**9)
         sign = "-" if seen.st_mtime_ns < 0 else ""
         return f"{seen.st_size} {sign}{second}" + ("" if self._whole_seconds else f".{rest:09d}")
+
+
+def same(one: os.stat_result | None, other: os.stat_result | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.st_size == other.st_size and one.st_mtime_ns == other.st_mtime_ns
 
 
 class Digest:
@@ -70,9 +77,13 @@ class Digest:
         """Take what there is now, up to a stride of it; whether that was anything."""
         before = self.length
         while self.length - before < STRIDE and (count := os.readv(self.number, [self._view])):
-            self._sum.update(self._view[:count])
-            self.length += count
+            self.take(count)
         return self.length > before
+
+    def take(self, count: int) -> None:
+        """What was read into the view."""
+        self._sum.update(self._view[:count])
+        self.length += count
 
     def hex(self) -> str:
         return str(self._sum.hexdigest())
@@ -106,12 +117,19 @@ def opened(path: bytes) -> int | None:
 def digest(path: bytes, view: memoryview, teller: Teller) -> None:
     before, sum_ = seen_as(path), ""
     number = opened(path) if before else None
-    if number is not None:
+    if before is not None and number is not None:
         try:
-            reading = Digest(number, view)
-            while reading.go_on():
-                pass
-            sum_ = reading.hex()
+            count = os.readv(number, [view])
+            if (
+                count == before.st_size < BLOCK
+            ):  # all of it; one that grows meanwhile is told by its size after
+                sum_ = str(openssl_sha256(view[:count]).hexdigest())
+            else:
+                reading = Digest(number, view)
+                reading.take(count)
+                while reading.go_on():
+                    pass
+                sum_ = reading.hex()
         except OSError:
             pass  # unreadable in the middle: as good as not there
         finally:
