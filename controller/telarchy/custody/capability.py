@@ -245,6 +245,7 @@ class Custody:
         now = self._watched.now()  # a clock that jumped is no day
         declared = self.observer.keys()
         for key in list(self.bench.catalogue.holdings):
+            # In watched time; what an earlier version noted below `custody/undeclared/` was in that of the clock.
             note = f"custody/unlisted/{key}"
             if key in declared:
                 if self._memory.get(note) is not None:

@@ -21,8 +21,8 @@ LARGE = 32 * 1024 * 1024  # bytes; files above are read one per process, smaller
 
 
 class Reading(NamedTuple):
-    """One file as it was read. `sha256` is "" when it could not be, or changed meanwhile, or was read by BLAKE3 alone;
-    `blake3` is "" then too, or where it was not read by that. With both, both are of the same bytes."""
+    """One file as it was read. Both digests are "" when it could not be, or changed meanwhile; each is "" too where
+    the file was read by the other alone. With both, both are of the same bytes."""
 
     sha256: str
     size: int

@@ -17,12 +17,12 @@ from telarchy.custody.census import Census, FloorCount
 from telarchy.custody.custodians import custodians_of
 from telarchy.custody.evidence import CustodySeen, VolumeState
 from telarchy.custody.placement import Ledger
+from telarchy.custody.proof import FRESH_SECONDS
 from telarchy.custody.terms import FloorTerms, Terms
 from telarchy.custody.titles import Pattern
 from telarchy.custody.upkeep import Upkeep
 from telarchy.custody.weighing import Holder, Standing, TitleState, TitleView, Weight, view_of, weigh
 
-FRESH_SECONDS = 24 * 3600  # a reading this recent may stand in a proof for removal
 MOST_TRIMS = 200  # titles per plan
 MOST_LOOKED_AT = 10 * MOST_TRIMS  # titles that look ripe by their columns, and may turn out not to be
 

@@ -37,9 +37,8 @@ class StateLock:
                 f"another controller{f' (pid {pid})' if pid else ''} already runs on {self._path.parent}: "
                 "stop it first, or name another folder with --state"
             ) from None
-        with suppress(
-            OSError
-        ):  # a full disk: the lock holds without the note, and the store says what is the matter
+        # A full disk: the lock holds without the note, and the store says what is the matter.
+        with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self

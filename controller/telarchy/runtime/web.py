@@ -54,7 +54,7 @@ class Web:
     metrics:  `host:port` where Prometheus may ask; "" for nowhere, or where figures are served elsewhere
     figures:  of the fleets, for that
     health:   what /healthz says
-    tell:     hears why an endpoint cannot be served, and "" once it can
+    tell:     hears why an endpoint cannot be served ("" once it can), and whether nobody can watch without it
     """
 
     def __init__(
