@@ -86,6 +86,9 @@ class Pair:
 
 
 def run() -> list[Row]:
+    from telarchy.runtime.garbage import spare_what_stays
+
+    spare_what_stays()  # as `telarchy run` does
     return asyncio.run(_local()) + asyncio.run(_ssh())
 
 

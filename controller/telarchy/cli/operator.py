@@ -91,6 +91,7 @@ def operator(
         raise ConfigError(
             f"the operator needs a package that is not installed ({error.name}): pip install 'telarchy[operator]'"
         ) from None
+    from telarchy.runtime.garbage import spare_what_stays
     from telarchy.runtime.kubernetes.fleet import FleetOptions
     from telarchy.runtime.kubernetes.health import parse_address
     from telarchy.runtime.kubernetes.login import connection
@@ -111,6 +112,7 @@ def operator(
         listen=listen,
         trusted=trusted,
     )
+    spare_what_stays()
     asyncio.run(run_operator(lambda: connection(kubeconfig), wanted))
 
 

@@ -106,10 +106,12 @@ def run(
 
 
 async def _run(asked: RunOptions, *, live: bool, quiet: bool) -> int:
+    from telarchy.runtime.garbage import spare_what_stays
     from telarchy.runtime.standalone import controller
     from telarchy.runtime.standalone import run as run_controller
 
     async with controller(asked) as running:
+        spare_what_stays()
         if not quiet:
             say(_greeting(running, asked), err=live)
         for lost in filter(None, (running.store.lost, running.engine.lost)):
