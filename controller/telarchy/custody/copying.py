@@ -99,6 +99,12 @@ def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
 def _missing(action: Copy, wanted: Manifest, here: TitleNow) -> Manifest:
     """What the target lacks. Raises SafetyRefusal where something different stands in the way."""
     there_kind = "file" if [one.path for one in wanted] == [""] else "folder"
+    if here.kind == "alias":
+        raise SafetyRefusal(
+            NEVER_OVERWRITE,
+            f"on {action.host} something is called {quoted(action.title)} but for upper and lower case, or for how an "
+            "accent is written, and its file system takes the two names for one; rename one of them",
+        )
     if here.kind not in ("none", there_kind):
         raise SafetyRefusal(
             NEVER_OVERWRITE,

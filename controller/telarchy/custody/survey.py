@@ -31,7 +31,7 @@ class Place:
 class TitleNow:
     """A title on a volume.
 
-    kind:     folder | file | none | other
+    kind:     folder | file | none | alias (its file system lists it under another name) | other
     free:     bytes, None when df did not say
     whole:    everything in it could be read
     mounts:   file systems mounted below the root, relative to it

@@ -47,7 +47,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
     report(Progress("looking", 0, action.bytes))
     now = await survey(place, action.title)
     recorded = bench.note_title(action.volume, action.title, now.manifest)
-    if now.kind == "none":
+    if now.kind in ("none", "alias"):
         raise ActionFailed(f"{quoted(action.title)} is no longer on {place.host}", reason="Changed")
     folder = jobs.job_folder(place.path, action.id)
     begun, readings, running = await _left_over(bench, place, action, recorded)

@@ -63,11 +63,23 @@ merge() {
     sync -f "./$title" 2>/dev/null || sync
 }
 
+# Every name is found, and none is listed so: to stage it all anew would not help.
+renamed() {
+    [ "$(tr -cd '\000' <"$have" | wc -c)" -eq "$(tr -cd '\000' <"$want" | wc -c)" ] || return 0
+    # shellcheck disable=SC2016
+    (cd "$staged" && xargs -0 sh -c 'for one; do [ -e "$one" ] || exit 255; done' renamed) <"$want" 2>/dev/null || return 0
+    rm -f -- "$have" "$want"
+    refuse "$CONFLICT" "the file system of $root keeps names otherwise than they are given to it: $title would not be found"
+}
+
 if [ -e "$staged/$title" ]; then
-    (cd "$staged" && find . -type f -print0 | sort -z) >"$staged/../$action.have"
-    sort -z | cmp -s - "$staged/../$action.have"
+    have=$staged/../$action.have want=$staged/../$action.want
+    (cd "$staged" && find . -type f -print0 | sort -z) >"$have"
+    sort -z >"$want"
+    cmp -s "$want" "$have"
     same=$?
-    rm -f -- "$staged/../$action.have"
+    [ "$same" -eq 0 ] || renamed
+    rm -f -- "$have" "$want"
     [ "$same" -eq 0 ] || refuse "$CHANGED" "the staging folder does not hold what was digested"
     if [ ! -e "./$title" ]; then
         whole

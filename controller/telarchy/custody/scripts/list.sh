@@ -28,11 +28,37 @@ list_tree() {
     return "$walked"
 }
 
-# list_title BATCH TITLE: `kind folder|file|none|other`, then its files; sets `listed` to non-zero when something
-# could not be read. Works in the root's folder.
+# exactly PATH: whether it is listed, and not only found, under these very bytes. A file system that folds case, or
+# two ways to write a letter, answers to names that no scan will see. Works in the root's folder.
+exactly() {
+    case $1 in
+    *[!\ -~]*) ;;
+    *) [ -e ./.TELARCHY ] || return 0 ;;
+    esac
+    walked=. rest=$1/
+    set +f
+    while [ -n "$rest" ]; do
+        part=${rest%%/*} rest=${rest#*/} hit=
+        for one in "$walked"/* "$walked"/.*; do
+            if [ "$one" = "$walked/$part" ]; then
+                hit=yes
+                break
+            fi
+        done
+        [ -n "$hit" ] || break
+        walked=$walked/$part
+    done
+    set -f
+    [ -n "$hit" ]
+}
+
+# list_title BATCH TITLE: `kind folder|file|none|alias|other`, then its files; sets `listed` to non-zero when something
+# could not be read. An alias is found, and listed under another name. Works in the root's folder.
 list_title() {
     listed=0
-    if [ -L "./$2" ]; then
+    if [ -e "./$2" ] && ! exactly "$2"; then
+        printf 'kind alias\000'
+    elif [ -L "./$2" ]; then
         printf 'kind other\000'
     elif [ -d "./$2" ] || [ -f "./$2" ]; then
         if [ -d "./$2" ]; then

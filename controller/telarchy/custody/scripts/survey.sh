@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
 # survey.sh BATCH ROOT ID TITLE: how a volume and one title on it stand now, before something is done about it.
 #
-# NUL-terminated: `space FREE-KIB`, `state writable|read-only`, `kind folder|file|none|other`, the records of
+# NUL-terminated: `space FREE-KIB`, `state writable|read-only`, `kind folder|file|none|alias|other`, the records of
 # list.sh for mounts and the title's files, `end STATUS` last.
 batch=$1 root=$2 id=$3 title=$4
 
