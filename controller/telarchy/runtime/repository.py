@@ -79,6 +79,10 @@ class _GitFailed(TelarchyError):
     """git ended with an error; the message is its own, without credentials."""
 
 
+class _GitSilent(_GitFailed):
+    """git did not come to its end in time."""
+
+
 class _MirrorDamaged(_GitFailed):
     """The repository answers, and its mirror here is of no use: a power cut or a killed git left it so."""
 
@@ -177,6 +181,8 @@ class Repository:
                 within=NETWORK_SECONDS,
             )
             return (await self._git("rev-parse", "--verify", f"{_MIRROR_REF}^{{commit}}")).decode().strip()
+        except _GitSilent:
+            raise  # the line is slow: a new mirror would only have more to fetch
         except _GitFailed as error:
             if await self._answers():
                 raise _MirrorDamaged(str(error)) from None
@@ -282,7 +288,7 @@ class Repository:
             async with asyncio.timeout(within):
                 output, complaint = await process.communicate(stdin)
         except TimeoutError:
-            raise _GitFailed(f"no answer within {within:.0f} s") from None
+            raise _GitSilent(f"no answer within {within:.0f} s") from None
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):

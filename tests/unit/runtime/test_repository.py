@@ -175,6 +175,40 @@ async def test_a_damaged_mirror_is_made_anew(work, store, damage, news):
     assert names(revision) == ["alpha", "beta", *(["gamma"] if news else [])]
 
 
+SSH = """\
+#!/bin/sh
+# an ssh to this machine, that stalls once where STALL is
+for word; do :; done
+case $word in
+git-upload-pack*)
+    if rm "$STALL" 2>/dev/null; then sleep 600; fi
+    eval "$word"
+    ;;
+*) exit 1 ;;
+esac
+"""
+
+
+async def test_a_line_that_stalls_costs_no_mirror(work, store, tmp_path, monkeypatch):
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("GIT_SSH_COMMAND", str(tmp_path / "ssh"))
+    monkeypatch.setenv("STALL", str(tmp_path / "stall"))
+    source = open_source(f"git+ssh://here{work.path}#main:home", store, patient=False)
+    assert (await source.read()).healthy
+    (mirror,) = (store.folder / "mirrors").iterdir()
+    (mirror / "is the same").touch()
+    head = work.commit(alpha=FLOOR.format(name="alpha", copies=3))
+    (tmp_path / "stall").touch()
+    with monkeypatch.context() as hasty:
+        hasty.setattr("telarchy.runtime.repository.NETWORK_SECONDS", 1.0)
+        stalled = await source.read()
+    (tmp_path / "stall").unlink(missing_ok=True)
+    assert "cannot be fetched: no answer within 1 s; 2 resources as last declared stay" in stalled.message
+    assert (mirror / "is the same").exists()  # the next time only what is new has to come
+    assert (await source.read()).revision == head
+
+
 async def test_where_no_mirror_can_be_made_nothing_is_pruned(work, store):
     source = open_source(work.address, store, patient=False)
     await source.read()
