@@ -246,10 +246,16 @@ async def test_a_rotten_byte_is_found_set_aside_and_healed(
     wanted = fill_title(nas, {"e1.mkv": 3_000_000, "e2.mkv": 100_000})
     async with custody_of(tmp_path, lab, nas, vps) as custody:
         await custody.act(custody.copy("nas", "vps"))
+        verify = Verify(host="vps", root="main", volume=custody.volume("vps"), title=TITLE)
+        await custody.act(verify)
+        assert all(one.blake3 and not one.damaged for one in custody.manifest("vps"))
         await asyncio.to_thread(vps.rot, f"{MEDIA}/{TITLE}/e1.mkv", 1_234_567)
-        await custody.act(Verify(host="vps", root="main", volume=custody.volume("vps"), title=TITLE))
+        await custody.act(verify)  # by b3sum, and where that differs by SHA-256
         e1, e2 = custody.manifest("vps")
         assert e1.damaged and not e2.damaged
+        vps.uninstall("b3sum")
+        await custody.act(verify)
+        assert [one.damaged for one in custody.manifest("vps")] == [True, False]
         await custody.act(
             Quarantine(
                 host="vps",
