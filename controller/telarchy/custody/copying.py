@@ -74,6 +74,8 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
 
 
 async def _connect(bench: Workbench, target: Place, source: Place, action: Copy) -> None:
+    """Open the connection that small copies share while the title is looked at at both ends, so that it is there when
+    rsync wants it."""
     if action.bytes <= SHARING:
         await bench.routing.connect(target.host, source.host, source.path)
 
