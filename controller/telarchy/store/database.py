@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telarchy import __version__
@@ -28,6 +28,7 @@ from telarchy.store.schema import (
 )
 
 FILE_NAME = "store.sqlite"
+BESIDE = ("applied.yaml", "catalogue.sqlite")  # what stands beside a store that was in use
 BUSY_TIMEOUT_SECONDS = 5.0
 WRITTEN_BY = "store/written-by"  # memory key: the version that last migrated the file
 
@@ -56,12 +57,24 @@ def open_database(folder: Path, *, read_only: bool, now: float | None = None) ->
         if read_only:
             return _open_to_read(path)
         _make_private_folder(folder)
+        gone = _gone(path)
         try:
-            return Opened(_open_to_write(path))
+            opened = Opened(_open_to_write(path))
+            return replace(opened, lost=f"the store {gone}: {LOST}") if gone else opened
         except _Damaged as damage:
             aside = _move_aside(path, now if now is not None else time.time())
             lost = f"the store was damaged ({damage}) and is set aside as {aside.name}: {LOST}"
             return Opened(_open_to_write(path), lost, aside)
+
+
+def _gone(path: Path) -> str:
+    """What became of the file, where only what stood beside it is left; "" when it is there, or never was."""
+    log = path.with_name(path.name + "-wal")
+    if not any((path.parent / name).exists() for name in BESIDE) or (log.exists() and log.stat().st_size):
+        return ""
+    if not path.exists():
+        return "is gone from its folder"
+    return "is an empty file" if path.is_file() and not path.stat().st_size else ""
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -144,6 +157,8 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
 
 def _open_to_read(path: Path) -> Opened:
     """A connection that cannot change the file. Without a healthy file, an empty store in memory."""
+    if gone := _gone(path):
+        return Opened(_empty(), f"the store {path} {gone}; nothing was read from it")
     if not path.exists():
         return Opened(_empty())
     connection = None

@@ -136,6 +136,24 @@ def test_an_approval_that_a_wrong_clock_gave_for_next_year_does_not_last_until_t
     assert store.approvals.actions(now=35 * 86400) == frozenset()
 
 
+@pytest.mark.parametrize("left", [b"", None])
+def test_an_emptied_store_says_so_and_what_was_applied_comes_back(tmp_path, left):
+    with Store.open(tmp_path) as store:
+        assert store.lost == ""
+        store.objects.apply([fleet("mine")], now=1)
+    for one in tmp_path.glob("store.sqlite*"):
+        one.unlink()
+    if left is not None:
+        (tmp_path / FILE_NAME).write_bytes(left)
+    with Store.open(tmp_path, read_only=True) as store:
+        assert "nothing was read from it" in store.lost
+    with Store.open(tmp_path) as store:
+        assert "approvals are lost" in store.lost and "1 applied resource(s) were restored" in store.lost
+        assert [one.name for one in store.objects.all("applied")] == ["mine"]
+    with Store.open(tmp_path) as store:
+        assert store.lost == ""
+
+
 def test_a_damaged_file_is_set_aside_and_what_was_applied_comes_back(tmp_path):
     with Store.open(tmp_path) as store:
         store.objects.apply([fleet("mine")], now=1)
