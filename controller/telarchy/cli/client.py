@@ -62,7 +62,7 @@ def connect(state: Path, *, quiet: bool = False) -> Client:
         return client
     except PermissionError:
         raise TelarchyError(
-            f"the controller on {state} runs as another user, and answers only to that one"
+            f"{state} is closed to this user; a controller answers only to the user that it runs as"
         ) from None
     finally:
         knock.close()

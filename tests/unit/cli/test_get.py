@@ -114,6 +114,19 @@ async def test_describe_takes_a_selector(ask):
     assert (await ask("describe", "host", "black", "-l", "site=away")).code == 64
 
 
+def test_a_folder_of_another_user_is_not_called_a_controller(telarchy, monkeypatch, tmp_path):
+    def refused(_):
+        raise PermissionError(13, "Permission denied")  # nothing is closed to the root that may run this test
+
+    monkeypatch.setattr("telarchy.cli.client._Connection.connect", refused)
+    ended = telarchy("get", "hosts")
+    assert ended.code == 1
+    assert ended.err == (
+        f"telarchy: {tmp_path / 'state'} is closed to this user; "
+        "a controller answers only to the user that it runs as\n"
+    )
+
+
 @pytest.mark.parametrize("asked", ["events", "ev"])
 def test_who_gets_events_is_told_the_verb(telarchy, asked):
     assert (
