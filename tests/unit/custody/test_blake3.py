@@ -87,7 +87,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tools:
 NO_SHA = 'case $* in *" /dev/null") real "$@" ;; *) exit 1 ;; esac'
 """A tool that is there, and reads nothing."""
 
-ANSWERS = 'case $* in *" -- "*) for one; do [ -e "$one" ] && echo %s; done ;; *) real "$@" ;; esac'
+ANSWERS = 'case $* in *" -- ./"*) for one; do [ -e "$one" ] && echo %s; done ;; *) real "$@" ;; esac'
 """A b3sum that works when it is tried, and then says the same of every file."""
 
 
@@ -168,8 +168,13 @@ async def test_a_b3sum_that_errs_condemns_nothing(fleet: LocalFleet, tools: Tool
 @needs_b3sum
 @pytest.mark.parametrize(
     "program",
-    ["exit 1", f"echo {'e' * 64}", 'case $* in *--num-threads*) exit 2 ;; esac; real "$@"'],
-    ids=["broken", "constant", "another program"],
+    [
+        "exit 1",
+        f"echo {'e' * 64}",
+        f'case $* in *" -- "*) echo {"e" * 64} ;; *) real "$@" ;; esac',
+        'case $* in *--num-threads*) exit 2 ;; esac; real "$@"',
+    ],
+    ids=["broken", "constant", "constant for files", "another program"],
 )
 async def test_a_b3sum_that_does_not_work_is_not_used(fleet: LocalFleet, tools: Tools, program: str) -> None:
     fleet.volumes["a"].write(f"{TITLE}/e1", GOOD)
