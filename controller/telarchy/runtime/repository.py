@@ -80,7 +80,7 @@ class _GitFailed(TelarchyError):
 
 
 class _GitSilent(_GitFailed):
-    """git did not come to its end in time."""
+    """git did not come to its end in time: the line or the disk is slow, and the mirror no worse for it."""
 
 
 class _MirrorDamaged(_GitFailed):
@@ -182,7 +182,7 @@ class Repository:
             )
             return (await self._git("rev-parse", "--verify", f"{_MIRROR_REF}^{{commit}}")).decode().strip()
         except _GitSilent:
-            raise  # the line is slow: a new mirror would only have more to fetch
+            raise
         except _GitFailed as error:
             if await self._answers():
                 raise _MirrorDamaged(str(error)) from None
@@ -220,11 +220,16 @@ class Repository:
             raise _GitFailed(f"no good signature of an allowed signer ({why})") from None
 
     async def _texts(self, commit: str) -> tuple[dict[str, bytes], Loaded]:
-        """The manifest files of a commit, and what is wrong with those that cannot be one."""
+        """The manifest files of a commit, and what is wrong with those that cannot be one.
+
+        Raises _GitFailed, _MirrorDamaged.
+        """
         start = self._address.path
         wholly = ("ls-tree", "-r", "-z", "--full-tree", "--long", commit)
         try:
             listing = await self._git(*wholly, *(["--", f"{start}/"] if start else []))
+        except _GitSilent:
+            raise
         except _GitFailed as error:
             raise _MirrorDamaged(str(error)) from None
         wanted: list[tuple[str, str]] = []
@@ -254,6 +259,8 @@ class Repository:
                 "cat-file", "--batch", stdin="".join(f"{digest}\n" for _, digest in wanted).encode()
             )
             return dict(zip((path for path, _ in wanted), _blobs(output), strict=True)), loaded
+        except _GitSilent:
+            raise
         except (_GitFailed, ValueError):
             raise _MirrorDamaged("files of it are missing in its mirror here") from None
 
@@ -262,10 +269,12 @@ class Repository:
         *arguments: str,
         inside: bool = True,
         stdin: bytes = b"",
-        within: float = LOCAL_SECONDS,
+        within: float | None = None,
         settings: tuple[tuple[str, str], ...] = (),
     ) -> bytes:
-        """Run git to its end. Raises _GitFailed with its complaint."""
+        """Run git to its end, within `LOCAL_SECONDS` unless told otherwise. Raises _GitFailed with its complaint, and
+        _GitSilent."""
+        within = LOCAL_SECONDS if within is None else within
         options = [part for key, value in (*_QUIET, *settings) for part in ("-c", f"{key}={value}")]
         where = ["--git-dir", str(self._mirror)] if inside else []
         try:

@@ -209,6 +209,36 @@ async def test_a_line_that_stalls_costs_no_mirror(work, store, tmp_path, monkeyp
     assert (await source.read()).revision == head
 
 
+SLOW_GIT = """\
+#!/bin/sh
+# a git that is slow at one thing, as on a disk that has much else to do
+case " $* " in
+*" $SLOW "*) exec sleep 600 ;;
+esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize("slow", ["ls-tree", "cat-file"])
+async def test_a_disk_that_is_slow_costs_no_mirror(work, store, tmp_path, monkeypatch, slow):
+    source = open_source(work.address, store, patient=False)
+    assert (await source.read()).healthy
+    (mirror,) = (store.folder / "mirrors").iterdir()
+    (mirror / "is the same").touch()
+    head = work.commit(alpha=FLOOR.format(name="alpha", copies=3))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").write_text(SLOW_GIT.format(git=shutil.which("git")))
+    (tmp_path / "bin/git").chmod(0o755)
+    with monkeypatch.context() as busy:
+        busy.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        busy.setenv("SLOW", slow)
+        busy.setattr("telarchy.runtime.repository.LOCAL_SECONDS", 3.0)
+        slowly = await source.read()
+    assert "no answer within 3 s; 2 resources as last declared stay" in slowly.message
+    assert (mirror / "is the same").exists()
+    assert (await source.read()).revision == head
+
+
 async def test_where_no_mirror_can_be_made_nothing_is_pruned(work, store):
     source = open_source(work.address, store, patient=False)
     await source.read()
