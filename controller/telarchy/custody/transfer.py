@@ -199,6 +199,7 @@ class Push(Transfer):
                 load.action,
                 str(load.total),
                 str(load.reserve),
+                str(len(load.files)),
             ],
         )
         job = JobSpec(

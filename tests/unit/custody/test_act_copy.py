@@ -395,6 +395,18 @@ async def test_a_disk_that_fills_up_keeps_a_resumable_part(small: LocalFleet) ->
     assert small.volumes["b"].everything() == small.volumes["a"].everything()
 
 
+async def test_a_disk_with_too_few_inodes_is_not_filled_up_for_nothing(small: LocalFleet) -> None:
+    subprocess.run(["mount", "-o", "remount,nr_inodes=150", small.volumes["b"].path], check=True)
+    for number in range(200):
+        small.volumes["a"].write(f"{TITLE}/{number}", b"")
+    small.volumes["a"].write("films/one")
+    await small.look()
+    assert await failure(small) == "NoSpace"
+    assert not (small.volumes["b"].own / "staging" / small.copy(TITLE).id).exists()
+    await small.act(small.copy("films/one"))
+    assert set(small.volumes["b"].everything()) == {"films/one"}
+
+
 async def test_a_job_that_cannot_be_written_to_a_full_disk(
     fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

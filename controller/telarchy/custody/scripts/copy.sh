@@ -18,7 +18,8 @@ shift
 
 has_python & # found out beside the rest
 python=$!
-stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve"
+stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" \
+    "$(($(tr -cd '\000' <"$job/files" | wc -c)))"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
 rm -f -- "$arrived"

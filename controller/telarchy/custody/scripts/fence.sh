@@ -160,6 +160,20 @@ free_kib() {
     df -Pk -- "$1" 2>/dev/null | sed -n 's/^.* [0-9][0-9]*  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1/p'
 }
 
+# inodes PATH: print how many inodes its file system has, and how many are free; "" where it does not say, or makes them
+# as they are needed.
+inodes() {
+    counted=$(stat -f -c '%c %d' -- "$1" 2>/dev/null)
+    case $counted in
+    [1-9]*' '[0-9]*) ;;
+    *) return 0 ;;
+    esac
+    case ${counted% *}${counted#* } in
+    *[!0-9]*) ;;
+    *) printf '%s' "$counted" ;;
+    esac
+}
+
 # know_tools BATCH: find out once which tools batch.sh has to work with.
 know_tools() {
     TELARCHY_STAT=$(sh -c "$1" batch tools)

@@ -1,8 +1,8 @@
 # shellcheck shell=sh disable=SC2154,SC2034
 # The staging folder of an action, and what comes of moving bytes into it.
 
-# stage ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE: make it, if there is room (both in bytes); sets `staged`,
-# and `again` to non-empty when it was there already, with what an earlier try left.
+# stage ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE FILES: make it, if there is room (NEED and RESERVE in bytes,
+# and so many FILES); sets `staged`, and `again` to non-empty when it was there already, with what an earlier try left.
 stage() {
     (writer "$1" "$2" "$3" "$4" "$5") || exit
     plain_path "$1" ".telarchy/staging/$6/x"
@@ -16,6 +16,13 @@ stage() {
     free=$(free_kib "$1")
     if [ -n "$free" ] && [ $((free + ${present:-0} - $7 / 1024 - $8 / 1024)) -lt 0 ]; then
         refuse "$NO_SPACE" "$1 has $free KiB free, too little for $(($7 / 1024)) KiB and a reserve of $(($8 / 1024)) KiB"
+    fi
+    # Inodes run out too, and what took the last ones and could not be finished would keep everything else out.
+    inodes=$(inodes "$1")
+    if [ -n "$inodes" ]; then
+        left=$((${inodes#* } - $9 - ${inodes% *} / 100 - 16))
+        [ -z "$again" ] || left=$((left + $(find "$staged" 2>/dev/null | wc -l)))
+        [ "$left" -ge 0 ] || refuse "$NO_SPACE" "$1 has ${inodes#* } inodes free, too few for $9 files more"
     fi
     mkdir -p -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
     touch -- "$staged"
