@@ -300,7 +300,7 @@ async def test_a_refusal_is_put_to_the_proof_again_after_an_hour() -> None:
     await turn(loop, 2)
     assert [outcome for _, outcome in journal.outcomes] == ["Refused"]
     clock.ahead = REFUSED_SECONDS + 60
-    await turn(loop, 2)
+    await turn(loop)
     assert [outcome for _, outcome in journal.outcomes] == ["Refused", "Done"]
 
 
