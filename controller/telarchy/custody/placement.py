@@ -239,9 +239,11 @@ class Placing:
                 yield Target(volume, self.ledger.terms.hosts[volume.host], missing)
 
     def reasons(self) -> Counter[str]:
-        """How often each reason keeps a volume out that has no copy yet."""
+        """How often each reason keeps a volume out that has no copy yet, or none that counts."""
         reasons: Counter[str] = Counter()
         for key, volume, host in self.ledger.declared():
+            if self._has(key) and host.draining:
+                reasons[f"{volume.host}: it has one, and is being drained"] += 1
             if self._has(key) or self._taken(host.domain):
                 continue
             why_not = _unfit(volume, host, self.floor, steady=self.steady)

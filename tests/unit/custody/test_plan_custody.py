@@ -397,6 +397,13 @@ def test_a_drained_host_is_a_source_and_counts_no_more() -> None:
     assert [step.action.host for step in plan(of).steps] == ["c"]
 
 
+def test_draining_the_last_holder_says_why_it_holds_the_last_copy() -> None:
+    of = seen(fleet(), host("attic", drain=True), floor(copies=1))
+    of.put("attic", "films/Alien", files(GIB))
+    made = plan(of)
+    assert made.steps == () and "attic: it has one, and is being drained" in ready(made)["message"]
+
+
 def test_nothing_is_copied_before_every_live_root_was_seen() -> None:
     of = three()
     of.put("attic", "films/Alien", files(GIB))
