@@ -7,8 +7,9 @@ clock of the host that holds the file, so no two clocks are ever compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from telarchy.custody.looking import Lease
 
@@ -50,8 +51,16 @@ class WriterLease:
     fenced:  why it may not, "" when it may
     """
 
-    def __init__(self, controller: Controller, *, remembered: int = 0) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        *,
+        remembered: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.controller = controller
+        self._monotonic = monotonic
+        self._renewed: dict[Lease, float] = {}  # of rivals (age 0): when we know it was, by our own clock
         self.epoch = 0
         self.fenced = "no volume has been asked yet whether another controller is at work"
         self._highest = remembered
@@ -96,8 +105,7 @@ class WriterLease:
         self.fenced = self._in_the_way([one for one in leases if one.controller != self.controller.id])
 
     def _in_the_way(self, others: list[Lease]) -> str:
-        # An age far below zero is a clock that was set back, not a lease of tomorrow.
-        alive = [one for one in others if abs(one.age) < LEASE_SECONDS]
+        alive = [one for one in others if self._is_alive(one)]
         if not alive:
             return ""
         holder = max(alive, key=lambda one: (one.epoch, -one.age))
@@ -108,6 +116,15 @@ class WriterLease:
             f"{who} is at work here (epoch {holder.epoch}); this one only "
             f"looks, and takes over when that one has been silent for {LEASE_SECONDS:.0f} s"
         )
+
+    def _is_alive(self, lease: Lease) -> bool:
+        """Renewed lately by its host's clock, or as we saw it ourselves: a host's clock that jumps ends no lease."""
+        now, whose = self._monotonic(), replace(lease, age=0.0)
+        # An age far below zero is a clock that was set back, not a lease of tomorrow.
+        if abs(lease.age) < LEASE_SECONDS:
+            renewed = now - max(0.0, lease.age)
+            self._renewed[whose] = max(renewed, self._renewed.get(whose, renewed))
+        return now - self._renewed.get(whose, -LEASE_SECONDS + now) < LEASE_SECONDS
 
     def lost(self, complaint: str) -> None:
         """A host refused our epoch: stop until the next look says who has it."""

@@ -126,12 +126,26 @@ def test_the_same_controller_takes_over_at_once() -> None:
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_higher_epoch_of_another_stops_us(epoch: int) -> None:
-    lease = WriterLease(ME)
+    passed = [0.0]
+    lease = WriterLease(ME, monotonic=lambda: passed[0])
     lease.consider([])
     lease.consider([other(epoch)])
     assert lease.epoch == 0 and "other desk" in lease.fenced
+    passed[0] += 190
     lease.consider([other(epoch, 200.0)])
     assert lease.epoch == epoch + 1
+
+
+def test_a_hosts_clock_that_jumps_ends_no_lease() -> None:
+    passed = [1000.0]
+    lease = WriterLease(ME, monotonic=lambda: passed[0])
+    lease.consider([other(4, 5.0)])
+    passed[0] += 20
+    lease.consider([other(4, 365 * 86400.0)])
+    assert lease.epoch == 0 and "other desk" in lease.fenced
+    passed[0] += LEASE_SECONDS
+    lease.consider([other(4, 365 * 86400.0)])
+    assert lease.epoch == 5 and not lease.fenced
 
 
 def test_an_older_epoch_of_another_does_not() -> None:
@@ -142,7 +156,8 @@ def test_an_older_epoch_of_another_does_not() -> None:
 
 
 def test_a_later_process_with_our_id_is_not_outbid() -> None:
-    lease = WriterLease(ME)
+    passed = [0.0]
+    lease = WriterLease(ME, monotonic=lambda: passed[0])
     lease.consider([])
     lease.consider([Lease(2, "me", "another desk", 5.0)])  # on a copy of the state folder
     assert (
@@ -150,6 +165,7 @@ def test_a_later_process_with_our_id_is_not_outbid() -> None:
     )
     lease.consider([Lease(2, "me", "another desk", 50.0)])
     assert lease.epoch == 0
+    passed[0] += 195
     lease.consider([Lease(2, "me", "another desk", 200.0)])
     assert lease.epoch == 3 and not lease.fenced
     lease.consider([Lease(3, "me", "my desk", 1.0), Lease(2, "me", "another desk", 220.0)])
@@ -180,6 +196,7 @@ async def test_two_controllers_and_one_writes(tmp_path: Path) -> None:
     old = time.time() - LEASE_SECONDS - 5
     for volume in fleet.volumes.values():
         os.utime(volume.own / "epoch", (old, old))
+    rival.bench.lease._monotonic = lambda: time.monotonic() + LEASE_SECONDS + 5
     await rival.observe()
     assert rival.section().fenced == ""
     for volume in fleet.volumes.values():
