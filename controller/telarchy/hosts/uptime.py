@@ -34,6 +34,8 @@ class Uptime:
         closed = hour != self._hour and self._asked > 0
         if closed:
             self._close()
+        if hour < self._hour:
+            self._drop_from(hour)
         if hour != self._hour:
             self._hour, self._answered, self._asked = hour, 0, 0
         self._score = None
@@ -57,6 +59,12 @@ class Uptime:
 
     def to_json(self) -> dict[str, Any]:
         return {"runs": self._runs, "now": [self._hour, self._answered, self._asked]}
+
+    def _drop_from(self, hour: int) -> None:
+        """Forget hours that are yet to come: a clock that was ahead counted them, and none behind them would expire."""
+        self._runs = [
+            [first, min(hours, hour - first), percent] for first, hours, percent in self._runs if first < hour
+        ]
 
     def _close(self) -> None:
         percent = round(100 * self._answered / self._asked)

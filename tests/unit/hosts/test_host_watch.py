@@ -14,7 +14,7 @@ from telarchy.errors import HostUnreachable
 from telarchy.hosts import canary
 from telarchy.hosts.observe import HostWatch, parse_versions
 from telarchy.hosts.pulse import Pulse, Rhythm
-from telarchy.hosts.uptime import HOUR, Uptime
+from telarchy.hosts.uptime import HOUR, WINDOWS, Uptime
 from telarchy.links.link import Completed
 from telarchy.resources.fleet import Fleet
 from telarchy.resources.host import Host
@@ -313,3 +313,14 @@ def test_versions() -> None:
         "os": "macOS 15.4",
         "rsync": "openrsync",
     }
+
+
+def test_hours_that_a_clock_ahead_counted_are_forgotten_when_it_is_right_again() -> None:
+    uptime, start = Uptime(), 1.8e9
+    for hour in range(24):
+        uptime.count(False, start + hour * HOUR)
+    uptime.count(False, start + 25 * HOUR + 365 * 24 * HOUR)
+    for hour in range(25, 25 + WINDOWS + 24):
+        uptime.count(True, start + hour * HOUR)
+    runs = uptime.to_json()["runs"]
+    assert [(hours, percent) for _, hours, percent in runs] == [(WINDOWS, 100)]
