@@ -10,6 +10,14 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+MOST_TOLD = 500  # characters of a complaint; a path may have four thousand
+
+
+def shortened(line: str) -> str:
+    """A line for a person, without its middle where it is very long."""
+    half = MOST_TOLD // 2
+    return line if len(line) <= MOST_TOLD else f"{line[:half]}…{line[-half:]}"
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -27,7 +35,7 @@ class Completed:
     def complaint(self) -> str:
         """The last line of stderr, for a person."""
         lines = self.stderr.decode("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else f"exit status {self.code}"
+        return shortened(lines[-1]) if lines else f"exit status {self.code}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Literal
 
 from telarchy.core.observation import Progress
 from telarchy.errors import ActionFailed
+from telarchy.links.link import shortened
 
 PARTIAL_FOLDER = ".telarchy-partial"
 TOTAL_PROGRESS = ("--info=progress2", "--no-inc-recursive", "--outbuf=L")
@@ -239,7 +240,9 @@ def failure(code: int, stderr: bytes = b"") -> ActionFailed:
         reason, transient, sentence = "RsyncMissing", False, "rsync is not installed on the other side"
     details = [line for line in said.splitlines() if line.strip() and not line.startswith(_ASIDES)]
     return ActionFailed(
-        f"{sentence}: {details[0].strip()}" if details else sentence, reason=reason, transient=transient
+        f"{sentence}: {shortened(details[0].strip())}" if details else sentence,
+        reason=reason,
+        transient=transient,
     )
 
 

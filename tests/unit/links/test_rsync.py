@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from telarchy.links import rsync
+from telarchy.links.link import Completed
 from telarchy.links.rsync import RsyncTool, failure, parse_progress, parse_version, rsh, ssh_argv
 
 DEBIAN = "rsync  version 3.5.0  protocol version 32\nCopyright (C) 1996-2026 by Andrew Tridgell"
@@ -165,3 +166,9 @@ def test_what_ssh_says_before_it_makes_a_connection_of_its_own_is_no_reason() ->
     aside = b"Control socket connect(/home/m/k.ssh): Connection refused\r\n"
     said = aside + b"ssh: connect to host nas port 22: No route to host\r\n"
     assert str(failure(255, said)).endswith(": ssh: connect to host nas port 22: No route to host")
+
+
+def test_a_path_of_four_thousand_bytes_leaves_its_ends() -> None:
+    said = b"[Errno 36] File name too long: b'/srv/" + b"d" * 4000 + b"/leaf'\n"
+    for told in (str(failure(11, said)), Completed(1, b"", said).complaint):
+        assert len(told) < 600 and "File name too long" in told and told.endswith("/leaf'")
