@@ -217,7 +217,7 @@ class Push(Transfer):
         lists = ReadingLists.of(list(load.files.items()))
         done = await shell.run(
             target.link,
-            ("fence", "arrived"),
+            ("fence", "stage", "arrived"),
             [*shell.digesting(), target.path, target.volume, load.action, str(len(lists.large))],
             stdin=lists.large + lists.small,
             within=None,

@@ -60,7 +60,7 @@ merge() {
     cd "$root" || refuse "$GONE" "$root is not there"
     left=$(find "$staged/$title" -type f -print 2>/dev/null | head -n 1)
     [ -z "$left" ] || clash "$left"
-    sync -f "./$title" 2>/dev/null || sync
+    settle_all "./$title"
 }
 
 # Every name is found, and none is listed so: to stage it all anew would not help.

@@ -22,7 +22,7 @@ stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" 
     "$(($(tr -cd '\000' <"$job/files" | wc -c)))"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
-rm -f -- "$arrived"
+rm -f -- "$arrived" "$job/untaken" "$job/flushing"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
 # Something to give back when the disk is full, or the job could not even write down that it ended.
@@ -59,12 +59,16 @@ if [ $# -gt 0 ]; then
 else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
 fi
-mover=$!
+mover=$! syncing=''
 if [ -n "$telling" ]; then
     # Many small files wait in memory until somebody syncs: begin with it, so that the disk works while the line does.
+    # The system tells of a failure once, to whoever syncs first.
     while sleep 0.4 && kill -0 $$ && [ ! -e "$arrived" ]; do
-        sync -f .
+        : >"$job/flushing"
+        flush -f -- . || : >"$job/untaken"
+        rm -f -- "$job/flushing"
     done </dev/null >/dev/null 2>&1 &
+    syncing=$!
 fi
 
 digest_small() { xargs -0 -n 500 sh -c "$batch" batch arrive . "$begun" "$arrived" <"$job/small"; }
@@ -100,7 +104,11 @@ if [ "$code" -ne 0 ]; then
     moved "$code"
 fi
 printf 'digesting\n' >>"$job/progress"
-sync -f . 2>/dev/null || sync
+flush -f -- . || untaken "$staged"
+while [ -e "$job/flushing" ] && kill -0 "$syncing" 2>/dev/null; do
+    sleep 0.02 2>/dev/null || sleep 1
+done
+[ ! -e "$job/untaken" ] || untaken "$staged"
 ended=0
 wait "$small" || ended=1
 wait "$large" || ended=1

@@ -143,9 +143,24 @@ plain_path() {
     done
 }
 
-# settle PATH…: the entries of these folders (and what their file system holds, for the first) reach the disk.
+# flush [-f] PATH…: `sync` with these words. Fails, with the reason in `unwritten`, when the disk did not take it all. A
+# sync that does not know these words, or may not open a folder, is asked for everything, and tells of no failure.
+flush() {
+    unwritten=$(sync "$@" 2>&1) && return
+    case $unwritten in
+    *'/output error'* | *'I/O error'* | *'o space left'* | *uota* | *'needs cleaning'* | *'tale file handle'*) return 1 ;;
+    esac
+    sync
+}
+
+# settle PATH…: these files, and the entries of these folders, reach the disk.
 settle() {
-    sync -- "$@" 2>/dev/null || sync
+    flush -- "$@" || refuse "$FAILED" "the disk did not take what was written: $unwritten"
+}
+
+# settle_all PATH: all that its file system holds reaches the disk.
+settle_all() {
+    flush -f -- "$1" || refuse "$FAILED" "the disk did not take what was written: $unwritten"
 }
 
 # device PATH: print the number of the file system it is on.

@@ -30,6 +30,13 @@ stage() {
     [ -e "$staged.begun" ] || : >"$staged.begun"
 }
 
+# untaken STAGED: end because the disk did not take what lies there. What memory still shows of it may be on no disk:
+# it all comes again.
+untaken() {
+    cd / && rm -rf -- "$1" "$1.begun"
+    refuse "$FAILED" "the disk did not take what arrived, and it comes again: ${unwritten:-sync failed}"
+}
+
 # moved CODE: end with what the exit status of rsync means to the controller (see custody/transfer.py).
 moved() {
     [ "$1" -ne 255 ] || exit 199
