@@ -30,6 +30,7 @@ need openssl openssl # certificates for tests
 need sshd openssh-server # for tests/unit, which start it themselves
 need curl curl
 need b3sum b3sum # what hosts may have beside SHA-256
+need lowntfs-3g ntfs-3g # a disk that folds the case of names
 need shellcheck shellcheck
 command -v lua >/dev/null 2>&1 || need lua5.1 lua5.1 # what Argo CD is told of our kinds is Lua
 need kubectl kubernetes-client # what a client can tell of manifests

@@ -16,15 +16,15 @@ from tests.unit.custody.fleet import LocalFleet
 from tests.unit.custody.test_scripts import ACTION, commit
 from tests.unit.custody.volumes import Volume
 
-CAN_FOLD = os.geteuid() == 0 and Path("/dev/fuse").exists() and shutil.which("lowntfs-3g") is not None
-
 
 @pytest.fixture
 async def folding(tmp_path: Path) -> AsyncIterator[LocalFleet]:
     """A fleet whose second host keeps every name in lower case, and answers to any. (A Mac's or a stick's disk does
     so but for keeping the case; this is the one that can be had on Linux.)"""
-    if not CAN_FOLD:
-        pytest.skip("a file system that folds case needs root, /dev/fuse and lowntfs-3g (package ntfs-3g)")
+    if shutil.which("lowntfs-3g") is None:
+        pytest.skip("lowntfs-3g (package ntfs-3g) is not installed")
+    if os.geteuid() != 0 or not Path("/dev/fuse").exists():
+        pytest.skip("mounting a file system that folds case takes root and /dev/fuse")
     image, disk = tmp_path / "disk.img", tmp_path / "fleet" / "b"
     disk.mkdir(parents=True)
     with image.open("wb") as file:
