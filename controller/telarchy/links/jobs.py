@@ -7,6 +7,7 @@ A job is a folder `<root>/.telarchy/jobs/<action id>/`:
     unit         manager and name of its transient systemd unit, when it runs as one
     pid          process id, start time, boot id: a recycled id or a reboot is told from a running job
     progress     its last line is where the job stands; run.sh writes it
+    step         id of a process that run.sh waits for, if it likes: when that ends, progress is looked at
     out, err     what run.sh wrote
     exit         its exit status, written last and in one go
 

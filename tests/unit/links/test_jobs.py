@@ -94,6 +94,21 @@ async def test_progress_is_told_as_it_changes(link: Link, tmp_path: Path) -> Non
     assert told == [("Running", b"1"), ("Running", b"2"), ("Running", b"3"), ("Ended", b"3")]
 
 
+@pytest.mark.parametrize("step", ["$!", "1", "0", "no number", "-1", "999999999"])
+async def test_whatever_a_job_says_of_its_step_its_progress_is_told(
+    link: Link, tmp_path: Path, step: str
+) -> None:
+    begin = f'sleep 0.3 & echo "{step}" >step; echo 1 >>progress; wait; echo 2 >>progress'
+    spec = job(tmp_path, f"{begin}; until [ -e go ]; do sleep 0.05; done")
+    await jobs.start(link, spec)
+    told = []
+    async for report in jobs.follow(link, spec.folder):
+        told.append(report.progress)
+        if report.progress == b"2":
+            (Path(spec.folder) / "go").touch()
+    assert b"2" in told and report.ok
+
+
 async def test_the_end_is_noticed_at_once(link: Link, tmp_path: Path) -> None:
     spec = job(tmp_path, "sleep 0.7; date +%s.%N >ended")
     await jobs.start(link, spec)

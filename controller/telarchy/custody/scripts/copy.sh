@@ -22,7 +22,7 @@ stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" 
     "$(($(tr -cd '\000' <"$job/files" | wc -c)))"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
-rm -f -- "$arrived" "$job/untaken" "$job/flushing"
+rm -f -- "$arrived" "$job/untaken" "$job/flushing" "$job/step"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
 # Something to give back when the disk is full, or the job could not even write down that it ended.
@@ -60,6 +60,7 @@ else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
 fi
 mover=$! syncing=''
+printf '%s\n' "$mover" >"$job/step"
 if [ -n "$telling" ]; then
     # Many small files wait in memory until somebody syncs: begin with it, so that the disk works while the line does.
     # The system tells of a failure once, to whoever syncs first.

@@ -9,11 +9,27 @@ looks=''
 if [ "$pause" != 1 ] && tail --pid=1 -n 0 /dev/null && timeout 0.25 true; then
 	looks=yes each=1
 fi 2>/dev/null
-shown='' tick=0
+shown='' tick=0 step='' over=''
 
 a_while() {
 	if [ -n "$looks" ]; then
-		timeout 0.25 tail -f -s 0.02 --pid="$PID" /dev/null 2>/dev/null
+		# A job may tell in `step` which process it waits for: when that ends there is something new.
+		watched=$PID
+		if [ -s step ] && read -r step <./step && [ "$step" != "$over" ]; then
+			case $step in
+			*[!0-9]*) over=$step ;;
+			*)
+				if kill -0 "$step" 2>/dev/null; then
+					watched=$step
+				else
+					over=$step
+					sleep 0.02 # it is being told
+					return
+				fi
+				;;
+			esac
+		fi
+		timeout 0.25 tail -f -s 0.02 --pid="$watched" /dev/null 2>/dev/null
 		case $? in 0 | 124) return ;; esac
 	fi
 	sleep "$pause"
