@@ -41,13 +41,18 @@ def parse_readings(data: bytes) -> dict[str, Reading]:
         if size == b"-" or size_after == b"-":
             found[path] = Reading("", 0, 0)
             continue
+        if size != size_after or mtime != mtime_after:
+            found[path] = Reading("", int(size_after), shell.nanoseconds(mtime_after))
+            continue
         # `SHA256`, and with b3sum `SHA256:BLAKE3` or `-:BLAKE3`. For versions that do not know it that is no digest,
         # and nothing follows from it.
-        same = size == size_after and mtime == mtime_after
-        sha256, blake3 = (
-            one.decode() if same and len(one) == 64 else "" for one in sums.partition(b":")[::2]
+        sha256, _, blake3 = sums.decode().partition(":")
+        found[path] = Reading(
+            sha256 if len(sha256) == 64 else "",
+            int(size_after),
+            shell.nanoseconds(mtime_after),
+            blake3 if len(blake3) == 64 else "",
         )
-        found[path] = Reading(sha256, int(size_after), shell.nanoseconds(mtime_after), blake3)
     return found
 
 
