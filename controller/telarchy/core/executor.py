@@ -22,7 +22,6 @@ from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal, Telarc
 
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 64 * 60.0
-REFUSED_SECONDS = LONGEST_RETRY_SECONDS  # what was in the way may be gone, and no evidence tells
 PROGRESS_SECONDS = 1.0  # statuses tell of progress at most this often
 
 Outcome = tuple[str, str, str]  # outcome (Done | Failed | Refused | Cancelled), reason, message
@@ -56,7 +55,6 @@ class Executor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.running: dict[str, Running] = {}
         self.attempts: dict[str, Attempt] = {}
-        self._refused_at: dict[str, float] = {}
         self.on_progress: Callable[[], None] = lambda: None
         self._telling: asyncio.TimerHandle | None = None
 
@@ -77,15 +75,6 @@ class Executor:
     def forgive(self) -> None:
         """Forget failures and refusals: a person changed something, or asked to try again."""
         self.attempts.clear()
-        self._refused_at.clear()
-
-    def reconsider(self) -> None:
-        """Forget refusals that are an hour old, so that they are put to the proof once more."""
-        late = self._clock.now() - REFUSED_SECONDS
-        for key in [key for key, at in self._refused_at.items() if at <= late]:
-            del self._refused_at[key]
-            if key in self.attempts and self.attempts[key].not_before is None:
-                del self.attempts[key]
 
     async def stop(self) -> None:
         """Let go of every task without stopping the jobs on hosts; they are found again by the next controller."""
@@ -144,10 +133,7 @@ class Executor:
 
     def _remember(self, action: Action, reason: str, message: str, *, again: bool) -> None:
         count = self.attempts[action.id].count + 1 if action.id in self.attempts else 1
-        now = self._clock.now()
-        not_before = now + retry_delay(count) if again else None
-        if not again:
-            self._refused_at[action.id] = now
+        not_before = self._clock.now() + retry_delay(count) if again else None
         self.attempts[action.id] = Attempt(count, reason, message, not_before)
 
     def _report(self, action: Action, progress: Progress) -> None:

@@ -225,7 +225,6 @@ class Reconciler:
         """Think, act on it, say it."""
         self._news = False
         self._dirty.clear()
-        self.executor.reconsider()
         began = time.perf_counter()
         self.plan, thought = self.think()
         self.rounds += 1

@@ -11,8 +11,7 @@ from telarchy.core.action import Action
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of an action so far. `not_before` in seconds since the epoch; None: it was refused, and stays
-    so for as long as the executor remembers it."""
+    """What became of an action so far. `not_before` in seconds since the epoch; None means never by itself."""
 
     count: int
     reason: str

@@ -11,8 +11,6 @@ from typing import Any, ClassVar
 import pytest
 
 from telarchy.core.action import Action
-from telarchy.core.clock import SteadyClock
-from telarchy.core.executor import REFUSED_SECONDS
 from telarchy.core.loop import Debounce, Reconciler
 from telarchy.core.observation import Progress
 from telarchy.core.plan import Decision, Plan, Step
@@ -276,32 +274,6 @@ async def test_failures_are_remembered_with_a_back_off_and_refusals_until_the_wo
     loop.set_world(World.from_resources([fleet()], revision="2"))
     await turn(loop)
     assert room.begun == ["w", "w"]
-
-
-async def test_a_refusal_is_put_to_the_proof_again_after_an_hour() -> None:
-    class Clock(SteadyClock):
-        ahead = 0.0
-
-        def now(self) -> float:
-            return super().now() + self.ahead
-
-    in_the_way = True
-
-    async def act(_: Action) -> None:
-        if in_the_way:
-            raise SafetyRefusal("never-overwrite", "something is in the way")
-
-    room = Room(wanted=["w"], doing=act)
-    loop, journal = loop_of(room)
-    loop.clock = loop.executor._clock = clock = Clock()
-    await turn(loop, 3)
-    in_the_way = False
-    clock.ahead = REFUSED_SECONDS - 60
-    await turn(loop, 2)
-    assert [outcome for _, outcome in journal.outcomes] == ["Refused"]
-    clock.ahead = REFUSED_SECONDS + 60
-    await turn(loop)
-    assert [outcome for _, outcome in journal.outcomes] == ["Refused", "Done"]
 
 
 async def test_back_off_doubles_and_success_forgets_it() -> None:
