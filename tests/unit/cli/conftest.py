@@ -2,16 +2,9 @@
 
 import pytest
 
-from telarchy.cli import main as entry
+from tests.unit.cli.calling import called
 from tests.unit.cli.smallfleet import MANIFESTS
 from tests.unit.runtime.toyroom import Toys
-
-
-class Ended:
-    """What a run of the command line left."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
 
 
 @pytest.fixture
@@ -30,11 +23,7 @@ def telarchy(capsys, tmp_path, monkeypatch, toys):
             file = tmp_path / "stdin"
             file.write_text(stdin)
             monkeypatch.setattr("sys.stdin", file.open())
-        with pytest.raises(SystemExit) as end:
-            entry.main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.out + shown.err
-        return Ended(end.value.code, shown.out, shown.err)
+        return called(capsys, *arguments)
 
     return call
 

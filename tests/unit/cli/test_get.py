@@ -3,13 +3,12 @@
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
 import yaml
 
 from telarchy.runtime.standalone import RunOptions, controller, run
+from tests.unit.cli.calling import watcher
 
 
 @pytest.fixture(params=["controller", "store"])
@@ -94,17 +93,13 @@ async def test_names_and_a_selector_contradict_each_other(ask, form):
 
 def test_one_that_goes_away_while_it_is_watched(telarchy, fleet):
     telarchy("apply", "-f", fleet)
-    watching = [sys.executable, "-m", "telarchy", "get", "host", "black", "-w", "--no-headers"]
-    with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
-        try:
-            assert watcher.stdout.readline().split()[:2] == ["black", "Server"]
-            telarchy("delete", "host/black")
-            assert watcher.stdout.readline() == "host/black deleted\n"
-            watcher.send_signal(signal.SIGINT)
-            assert watcher.wait() == 130
-            assert "Traceback" not in watcher.stderr.read()
-        finally:
-            watcher.kill()
+    with watcher("get", "host", "black", "-w", "--no-headers") as watch:
+        assert watch.stdout.readline().split()[:2] == ["black", "Server"]
+        telarchy("delete", "host/black")
+        assert watch.stdout.readline() == "host/black deleted\n"
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait() == 130
+        assert "Traceback" not in watch.stderr.read()
 
 
 async def test_describe_takes_a_selector(ask):
@@ -155,17 +150,14 @@ def test_what_is_no_selector_is_told_how_one_looks(telarchy, asked):
 
 def test_watched_documents_can_be_told_apart(telarchy, fleet):
     telarchy("apply", "-f", fleet)
-    watching = [sys.executable, "-m", "telarchy", "get", "hosts", "-w", "-o", "yaml"]
-    with subprocess.Popen(watching, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watcher:
-        try:
-            shown = [watcher.stdout.readline()]
-            while "name: black\n" not in "".join(shown):
-                shown.append(watcher.stdout.readline())
-            telarchy("delete", "host/black")
-            while "deleted" not in (told := watcher.stderr.readline()):
-                assert told  # the watch goes on
-        finally:
-            watcher.kill()
-        shown += watcher.stdout.readlines()
+    with watcher("get", "hosts", "-w", "-o", "yaml") as watch:
+        shown = [watch.stdout.readline()]
+        while "name: black\n" not in "".join(shown):
+            shown.append(watch.stdout.readline())
+        telarchy("delete", "host/black")
+        while "deleted" not in (told := watch.stderr.readline()):
+            assert told  # the watch goes on
+        watch.kill()
+        shown += watch.stdout.readlines()
     documents = list(yaml.safe_load_all("".join(shown)))
     assert [one["metadata"]["name"] for one in documents] == ["attic", "black"]

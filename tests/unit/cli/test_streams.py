@@ -7,17 +7,17 @@ import json
 import re
 import socket
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
-from telarchy.cli import main as entry
 from telarchy.resources.loader import load_text
 from telarchy.resources.meta import Ref
 from telarchy.store import Store
 from telarchy.streaming import tokens
 from telarchy.streaming.playbacksecrets import KEPT
+from tests.unit.cli.calling import Ended, called
 
 FLEET = """\
 apiVersion: telarchy.dev/v1alpha1
@@ -60,12 +60,6 @@ LIVE = {
 }
 
 
-class Ended(NamedTuple):
-    code: Any
-    out: str
-    err: str
-
-
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TELARCHY_STATE", str(tmp_path / "state"))
@@ -75,11 +69,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def telarchy(capsys: pytest.CaptureFixture[str], state: Path) -> Any:
     def call(*arguments: object) -> Ended:
-        with pytest.raises(SystemExit) as end:
-            entry.main([str(argument) for argument in arguments])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.out + shown.err
-        return Ended(end.value.code, shown.out, shown.err)
+        return called(capsys, *arguments)
 
     return call
 

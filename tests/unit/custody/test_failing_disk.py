@@ -16,6 +16,7 @@ import pytest
 from telarchy.custody import transfer
 from telarchy.errors import ActionFailed
 from tests.unit.custody.fleet import LocalFleet
+from tests.unit.custody.test_act_copy import slow
 
 TITLE = "films/Film"
 ROOM = 24  # MiB that the storage behind the disk has
@@ -51,8 +52,7 @@ async def test_what_the_disk_did_not_keep_is_no_copy(
     if way == "rsync":
         monkeypatch.setattr(transfer, "MANY", 0)
         # A budget makes it rsync's work, which is fast enough for this and slow enough to be synced meanwhile.
-        failing.spec = {"transfers": {"bandwidth": "60000000", "maxParallel": 1}}
-        failing.custody.configure(failing.world())
+        slow(failing, 60_000_000)
     for number in range(60):
         failing.volumes["a"].write(f"{TITLE}/e{number}", os.urandom(1_000_000))
     await failing.look()
@@ -78,8 +78,7 @@ async def test_a_failure_that_was_told_while_files_arrived_counts(
     )
     (tools / "sync").chmod(0o755)
     monkeypatch.setattr(transfer, "MANY", 0)
-    fleet.spec = {"transfers": {"bandwidth": "2000000", "maxParallel": 1}}
-    fleet.custody.configure(fleet.world())
+    slow(fleet, 2_000_000)
     for number in range(4):
         fleet.volumes["a"].write(f"{TITLE}/e{number}", os.urandom(1_000_000))
     await fleet.look()
