@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _counted() -> float:
+def counted() -> float:
+    """Seconds by the steady clock, since a moment that stays the same while `boot` does."""
     asleep_too: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if asleep_too is None else time.clock_gettime(asleep_too)
+
+
+def boot() -> str:
+    """The name of this run of the machine, "" where it has none: until it changes nothing set `counted` back."""
+    try:
+        return _BOOT.read_text().strip()
+    except (OSError, ValueError):
+        return ""
 
 
 class SteadyClock:
     """`now()` in seconds since the epoch. NTP steps and a person setting the date do not show in it."""
 
-    def __init__(self, counted: Callable[[], float] = _counted) -> None:
+    def __init__(self, counted: Callable[[], float] = counted) -> None:
         self._wall = time.time()
         self._counted = counted
         self._began = counted()

@@ -34,6 +34,7 @@ class RootLook:
     id:        of the sentinel, "" when there is none
     damaged:   its file is there, and tells no id
     clock:     the host's clock when it was looked at, seconds since the epoch
+    boot:      which run of which machine it was, "" when that has no name
     device:    number of its file system on that host
     free, total: bytes, None when df did not say
     staging:   staging folders by action id, with their age in seconds
@@ -42,6 +43,7 @@ class RootLook:
 
     path: str
     clock: float = 0.0
+    boot: str = ""
     exists: str = ""  # folder | other | "" (nothing there)
     readable: bool = False
     writable: bool = False
@@ -60,7 +62,7 @@ class RootLook:
 def parse_look(data: bytes) -> list[RootLook]:
     """Raises ValueError when the answer makes no sense; a cut-off one ends with the last whole root."""
     fields = records(data)
-    now = 0.0
+    now, boot = 0.0, ""
     roots: list[RootLook] = []
     renewed = ""
     job = ""
@@ -68,8 +70,11 @@ def parse_look(data: bytes) -> list[RootLook]:
         if key == b"now":
             now = float(value)
             continue
+        if key == b"boot":
+            boot = value
+            continue
         if key == b"root":
-            roots.append(RootLook(value, clock=now))
+            roots.append(RootLook(value, clock=now, boot=boot))
             renewed = job = ""
             continue
         if not roots:

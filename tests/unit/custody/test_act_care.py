@@ -387,7 +387,7 @@ def expire(fleet: LocalFleet, *entries: str, letter: str = "c") -> ExpireTrash:
 
 
 async def aged_trash(fleet: LocalFleet, days: int) -> str:
-    """A trimmed copy, and the folder of its trash made so old, as a controller with a new state folder sees it."""
+    """A trimmed copy, and the folder of its trash made so old, as one sees it that knew of it all the while."""
     everywhere(fleet)
     await fleet.look()
     await fleet.act(trim(fleet))
@@ -396,7 +396,7 @@ async def aged_trash(fleet: LocalFleet, days: int) -> str:
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(stamp)) + "-" + entry.name.partition("-")[2]
     aged = entry.rename(entry.with_name(name))
     os.utime(aged, (stamp, stamp))
-    fleet.memory.held.clear()
+    fleet.memory.put(f"custody/trash/{fleet.volumes['c'].id}", {name: -days * 86400.0})
     fleet.custody = fleet.controller()
     await fleet.look()
     return name

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from telarchy.core.clock import SteadyClock
-from telarchy.custody.trash import KEPT, LONGEST_GAP, WatchedTime
+from telarchy.custody.evidence import TrashSeen
+from telarchy.custody.looking import RootLook
+from telarchy.custody.trash import KEPT, TrashWatch, WatchedTime
 from telarchy.errors import SafetyRefusal
 from tests.unit.custody import fleet as fleets
 from tests.unit.custody.fleet import LocalFleet, MemoryInRam
@@ -82,10 +84,24 @@ async def test_a_controller_that_wakes_in_another_year_expires_no_trash(
     set_hosts_clock(tmp_path, monkeypatch, YEAR)
     monkeypatch.setattr(ShiftedClock, "by", YEAR)
     fleet.custody = fleet.controller()
-    assert await trash_age(fleet) <= LONGEST_GAP + 60
+    # Not even what is kept for an hour only.
+    fleet.spec = {"trash": {"keep": "1h"}}
+    fleet.custody.configure(fleet.world())
+    assert await trash_age(fleet) < 600
     with pytest.raises(SafetyRefusal):
         await fleet.act(expire(fleet, entry))
     assert list(fleet.volumes["c"].own.glob(f"trash/{entry}/{TITLE}/e1"))
+
+
+async def test_a_new_controller_believes_no_clock_that_is_its_own(
+    fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await trimmed(fleet)
+    set_hosts_clock(tmp_path, monkeypatch, YEAR)
+    monkeypatch.setattr(ShiftedClock, "by", YEAR)
+    fleet.memory.held.clear()
+    fleet.custody = fleet.controller()
+    assert await trash_age(fleet) < 600
 
 
 async def test_a_new_controller_believes_no_host_whose_clock_is_not_its_own(
@@ -98,19 +114,82 @@ async def test_a_new_controller_believes_no_host_whose_clock_is_not_its_own(
     assert await trash_age(fleet) < 60
 
 
-def test_watched_time_goes_on_where_it_stopped() -> None:
+def watched(memory: MemoryInRam, counted: float, boot: str, *, wall: float = 0.0) -> WatchedTime:
+    """As of a controller that begins now, with a steady clock that stands still; `wall`: what its clock is off by."""
+    clock = ShiftedClock()
+    clock.by = wall
+    return WatchedTime(memory, clock, counted=lambda: counted, boot=boot)
+
+
+def test_watched_time_is_counted_and_not_read_off_a_clock() -> None:
     memory = MemoryInRam()
-    ShiftedClock.by = 0.0
-    first = WatchedTime(memory, ShiftedClock())
-    first.keep()
-    kept = memory.get(KEPT)
-    assert abs(WatchedTime(memory, ShiftedClock()).now() - first.now()) < 5
-    memory.put(KEPT, {**kept, "at": kept["at"] - 3600})
-    assert 3590 < WatchedTime(memory, ShiftedClock()).now() < 3700
-    memory.put(KEPT, {**kept, "at": kept["at"] - YEAR})
-    assert LONGEST_GAP - 5 < WatchedTime(memory, ShiftedClock()).now() < LONGEST_GAP + 60
-    memory.put(KEPT, {**kept, "at": kept["at"] + YEAR})
-    assert WatchedTime(memory, ShiftedClock()).now() < 60
+    watched(memory, 1000, "first").keep()
+    assert watched(memory, 1000 + 20 * DAY, "first").now() == 20 * DAY, "the machine was on all the while"
+    assert watched(memory, 1060, "first", wall=YEAR).now() == 60
+    assert watched(memory, 1060, "first", wall=-YEAR).now() == 60
+    assert watched(memory, 10, "first").now() == 0
+    # Of the time until the machine started, only a clock tells; of that since then, the machine itself.
+    assert watched(memory, 3600, "second", wall=YEAR).now() == 3600
+    assert watched(memory, 3600, "second", wall=-YEAR).now() == 0
+    assert watched(memory, YEAR, "of another machine", wall=600).now() == pytest.approx(600, abs=60)
+    assert watched(memory, YEAR, "", wall=YEAR).now() == 0
+
+
+@pytest.mark.parametrize(
+    "kept", [{"at": 1.0, "seconds": 500.0}, {"seconds": 500.0, "counted": None}, {}, [], "x"]
+)
+def test_watched_time_of_an_earlier_version_goes_on(kept: object) -> None:
+    memory = MemoryInRam()
+    memory.put(KEPT, kept)
+    now = watched(memory, 7.0, "boot").now()
+    assert now in (0.0, 7.0, 500.0, 507.0) and (now >= 500) == (isinstance(kept, dict) and "seconds" in kept)
+
+
+def test_watched_time_is_kept_now_and_then() -> None:
+    memory, counted = MemoryInRam(), [1000.0]
+    time = WatchedTime(memory, SteadyClock(), counted=lambda: counted[0], boot="boot")
+    for counted[0] in range(1000, 2000, 10):
+        time.keep()
+    assert watched(memory, counted[0], "boot").now() == counted[0] - 1000
+    assert memory.get(KEPT)["counted"] == 1900
+
+
+class CountingMemory(MemoryInRam):
+    """… and how often each key was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def put(self, key: str, value: object, now: float | None = None) -> bool:
+        self.written.append(key)
+        return super().put(key, value, now)
+
+
+def test_a_volume_that_is_shown_twice_keeps_the_age_of_what_either_shows() -> None:
+    """One share that one host may not look into, or a disk and its copy: they show one id and unlike folders."""
+    memory, counted = CountingMemory(), [0.0]
+
+    def watch() -> TrashWatch:
+        time = WatchedTime(memory, SteadyClock(), counted=lambda: counted[0], boot="boot")
+        return TrashWatch(memory, SteadyClock(), time)
+
+    def look(*entries: str) -> RootLook:
+        return RootLook("/srv", id="v", trash=tuple(TrashSeen(entry, YEAR) for entry in entries))
+
+    one = watch()
+    for round_ in range(200):
+        counted[0] = round_ * 10.0
+        if round_ == 100:
+            one = watch()
+        for shown in (look("x", "y"), look("x"), look()):
+            ages = [seen.age for seen in one.aged(shown, remember=True)]
+            assert ages == pytest.approx([counted[0]] * len(shown.trash), abs=1)
+    assert memory.written.count("custody/trash/v") == 1
+    counted[0] = 10_000.0
+    one.aged(look("x"), remember=True)
+    assert memory.get("custody/trash/v").keys() == {"x"}, "nobody has shown the other for a long time"
+    assert [seen.age for seen in one.aged(look("x", "y"), remember=True)] == [10_000.0, 0.0]
 
 
 async def test_what_an_undeclared_volume_held_outlives_a_jump(

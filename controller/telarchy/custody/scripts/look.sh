@@ -50,6 +50,9 @@ renew() { # root
 }
 
 emit now "$(date +%s)"
+boot=
+[ ! -r /proc/sys/kernel/random/boot_id ] || read -r boot </proc/sys/kernel/random/boot_id || :
+emit boot "$boot"
 while [ $# -ge 2 ]; do
     root=$1 known=$2
     shift 2
