@@ -91,8 +91,8 @@ class Ledger:
 
 
 @lru_cache(maxsize=1024)
-def lots(title: str, volumes: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    """What this title draws for each volume: -1 / ln(u), u a hash of (title, volume) in (0, 1).
+def lots(title: str, places: tuple[str, ...]) -> npt.NDArray[np.float64]:
+    """What this title draws for each volume: -1 / ln(u), u a hash of (title, place) in (0, 1).
 
     A volume's lot times its weight is its score in weighted rendezvous hashing, and the highest wins: every
     title ranks the volumes in its own order, in proportion to their weights, and a volume that comes or goes
@@ -100,9 +100,9 @@ def lots(title: str, volumes: tuple[str, ...]) -> npt.NDArray[np.float64]:
     """
     start = hashlib.blake2b(title.encode("utf-8", "surrogateescape") + b"\0", digest_size=8)
     drawn = []
-    for volume in volumes:
+    for place in places:
         both = start.copy()
-        both.update(volume.encode("utf-8", "surrogateescape"))
+        both.update(place.encode("utf-8", "surrogateescape"))
         uniform = (int.from_bytes(both.digest(), "big") + 0.5) / 2.0**64
         drawn.append(-1.0 / math.log(uniform))
     return np.array(drawn)
@@ -136,6 +136,9 @@ class Candidates:
     """The volumes that one floor may put copies on, in columns: what no title changes is asked once per plan."""
 
     keys: tuple[str, ...]  # ascending
+    # What lots are drawn by. Not the ids: those of new volumes are made up when they are adopted, and a plan that
+    # was shown before would put the copies elsewhere than the run behind it.
+    places: tuple[str, ...]
     at: Mapping[str, int]
     in_domain: Mapping[str, list[int]]
     quarantines: tuple[int, ...]  # positions of volumes that have set something aside
@@ -161,6 +164,7 @@ class Candidates:
         ]
         return cls(
             keys=tuple(key for key, _, _ in found),
+            places=tuple(f"{volume.host}/{volume.root}" for _, volume, _ in found),
             at={key: at for at, (key, _, _) in enumerate(found)},
             in_domain=in_domain,
             quarantines=tuple(at for at, (_, volume, _) in enumerate(found) if volume.quarantined),
@@ -208,7 +212,7 @@ class Placing:
         """Volumes that may receive the copy, best first."""
         fit = self.ledger.candidates(self.floor, steady=self.steady)
         room = np.array([self.ledger.free.get(key, 0) for key in fit.keys], np.int64)
-        score = np.maximum(room, 1) * fit.trust * lots(self.title, fit.keys)
+        score = np.maximum(room, 1) * fit.trust * lots(self.title, fit.places)
         rank, free = fit.rank.copy(), room >= self.view.bytes
         for one in self.view.holders:
             if one.complete:
@@ -333,6 +337,7 @@ def choose_source(view: TitleView, target: Target, ledger: Ledger, *, tried: int
             ledger.outgoing[host.name],
             holder.verified == 0,
             -host.uptime,
+            host.name,
             holder.volume,
         )
 

@@ -1,10 +1,13 @@
 """Where a copy goes: evenly, and never moved by a host that comes."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from telarchy.core.observation import Attempt
 from telarchy.core.plan import Decision
+from telarchy.custody.actions import Copy
 from telarchy.custody.choosing import copy_id
+from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.placement import lots
 from telarchy.custody.plan import plan_custody
 from tests.world import GIB, NOW, Seen, files, fleet, floor, host, seen
@@ -32,6 +35,30 @@ def targets(of: Seen) -> list[tuple[str, str]]:
     return [
         (step.action.host, str(step.decision)) for step in plan_custody(of.world, of.observation(), NOW).steps
     ]
+
+
+def test_copies_go_where_the_plan_before_the_adoption_said() -> None:
+    """`telarchy plan`, then `telarchy run`: the ids of new volumes are made up in between."""
+    of = seen(fleet(), *(host(name) for name in "abcdef"), floor(copies=3))
+    for title in TITLES[:40]:
+        for name in "ab":
+            of.put(name, title, files(GIB))
+
+    def planned() -> list[tuple[str, str]]:
+        copies = [step.action for step in plan_custody(of.world, of.observation(), NOW).steps]
+        return [(one.title, one.host) for one in copies if isinstance(one, Copy)]
+
+    def rename(names: Mapping[str, str], state: VolumeState) -> None:
+        for old, new in names.items():
+            volume = of.volumes.pop(old)
+            adopted = new if state is VolumeState.MOUNTED else ""
+            of.volumes[new] = VolumeSeen(**{**vars(volume), "id": adopted, "state": state})
+            of.catalogue.rename_volume(old, new)
+
+    rename({key: f"{volume.host}/{volume.root}" for key, volume in of.volumes.items()}, VolumeState.NEW)
+    before = planned()
+    rename({key: f"{7 * at % 6}-id" for at, key in enumerate(sorted(of.volumes))}, VolumeState.MOUNTED)
+    assert sorted(planned()) == sorted(before) != []
 
 
 def test_a_new_host_moves_nothing_that_is_held() -> None:
