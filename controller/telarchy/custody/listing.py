@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from telarchy.custody.manifest import FileSeen, Manifest
-from telarchy.custody.shell import nanoseconds, records, text
+from telarchy.custody.shell import records, text
 from telarchy.custody.titles import TitlePatterns
 
 _OCTAL = re.compile(rb"\\([0-7]{3})")
@@ -33,8 +33,7 @@ class Listing:
         """Take one record in. Raises ValueError for what is no record of a listing."""
         kind, _, rest = record.partition(b" ")
         if kind == b"f":
-            size, stamp, path = rest.split(b" ", 2)
-            self.files[text(path)] = (int(size), nanoseconds(stamp))
+            self.add_files((record,))
         elif kind == b"!":
             self.blind.add(text(rest))
         elif kind == b"?":
@@ -42,9 +41,22 @@ class Listing:
         else:
             raise ValueError(f"not a record of a listing: {record[:80]!r}")
 
+    def add_files(self, rows: Iterable[bytes]) -> None:
+        """Take records of files in. Titles and scans are made of these, so this is one loop without a call."""
+        files = self.files
+        for row in rows:
+            _, size, stamp, path = row.split(b" ", 3)
+            seconds, _, fraction = stamp.partition(b".")
+            files[path.decode("utf-8", "surrogateescape")] = (
+                int(size),
+                int(seconds + fraction[:9].ljust(9, b"0")),  # as shell.nanoseconds
+            )
+
     def manifest(self) -> Manifest:
         """The files as a title's, for a listing whose base was the title."""
-        return tuple(FileSeen(path, *self.files[path]) for path in sorted(self.files))
+        return tuple(
+            [FileSeen(path, size, mtime_ns) for path, (size, mtime_ns) in sorted(self.files.items())]
+        )
 
 
 class Mounts:

@@ -40,7 +40,7 @@ def _number(parts: list[str]) -> int:
 
 def fingerprint_number(manifest: Manifest) -> int:
     """64 bits over paths and sizes; equal for two complete copies of the same thing. 0 for no files."""
-    return _number([f"{one.path}\0{one.size}" for one in manifest]) if manifest else 0
+    return _number([f"{path}\0{size}" for path, size, *_ in manifest]) if manifest else 0
 
 
 def fingerprint(manifest: Manifest) -> str:
@@ -50,9 +50,9 @@ def fingerprint(manifest: Manifest) -> str:
 
 def content_number(manifest: Manifest) -> int:
     """64 bits over paths, sizes and digests; 0 while any digest is missing."""
-    if not manifest or any(not one.sha256 for one in manifest):
+    if not manifest or not all(one.sha256 for one in manifest):
         return 0
-    return _number([f"{one.path}\0{one.size}\0{one.sha256}" for one in manifest])
+    return _number([f"{path}\0{size}\0{sha256}" for path, size, _, sha256, *_ in manifest])
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -15,7 +15,7 @@ fails as rsync does.
 """
 
 # Paths are bytes here, and pathlib takes longer to import than a small title to read.
-# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, BLE001
+# ruff: noqa: PTH103, PTH110, PTH112, PTH116, PTH118, PTH120, PTH123, BLE001, UP036
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ STRIDE = 16 * 1024 * 1024  # bytes that are moved, or sent on to the disk, in on
 BEHIND = 8 * STRIDE  # what was sent on before is asked for again: by now it may be written, and leave memory
 PAUSE = 0.02
 TOLD_EVERY, TOLD_FIRST = 0.5, 0.1
-FAILED = 1
+USELESS = 1  # a Python that lacks something ends so by itself, before it has read anything
+FAILED = 3
 UNWRITTEN = 11  # as rsync ends
+
+if sys.version_info < (3, 8):
+    sys.exit(USELESS)
 
 
 class Teller:
@@ -114,8 +118,9 @@ def opened(path: bytes) -> int | None:
         return None
 
 
-def digest(path: bytes, view: memoryview, teller: Teller) -> None:
-    before, sum_ = seen_as(path), ""
+def digest(path: bytes, view: memoryview, teller: Teller, before: os.stat_result | None) -> None:
+    """Read a file that was seen so a moment ago."""
+    sum_ = ""
     number = opened(path) if before else None
     if before is not None and number is not None:
         try:
@@ -140,7 +145,7 @@ def digest(path: bytes, view: memoryview, teller: Teller) -> None:
 def digest_named(length: int, teller: Teller) -> None:
     data, view = sys.stdin.buffer.read(), buffer()
     for path in words(data[:length])[1::2] + words(data[length:]):
-        digest(path, view, teller)
+        digest(path, view, teller, seen_as(path))
 
 
 class Arrivals:
@@ -157,8 +162,10 @@ class Arrivals:
         view, over = buffer(), False
         for path in paths:
             here = 0
-            while not over:
+            while True:
                 seen = seen_as(path)
+                if over:
+                    break
                 if seen is not None:
                     self._told(seen.st_size - here)
                     here = seen.st_size
@@ -167,7 +174,7 @@ class Arrivals:
                 over = self._over()
                 if not over:
                     time.sleep(PAUSE)
-            digest(path, view, self._teller)
+            digest(path, view, self._teller, seen)
 
     def large(self, pairs: list[bytes]) -> None:
         view = buffer()
@@ -177,7 +184,7 @@ class Arrivals:
             elif not self._stream(path, int(size), view):
                 while not self._over():
                     time.sleep(PAUSE)
-                digest(path, view, self._teller)
+                digest(path, view, self._teller, seen_as(path))
 
     def _over(self) -> bool:
         if os.path.exists(self._done):

@@ -104,7 +104,7 @@ def nul_list(names: Sequence[str]) -> bytes:
     return raw("".join([name + "\0" for name in names]))
 
 
-def nanoseconds(stamp: bytes) -> int:
+def nanoseconds(stamp: str) -> int:
     """`1700000000.1234567890` as ns since the epoch, whatever the number of digits."""
-    seconds, _, fraction = stamp.partition(b".")
-    return int(seconds + fraction[:9].ljust(9, b"0"))
+    seconds, _, fraction = stamp.partition(".")
+    return int(seconds + fraction[:9].ljust(9, "0"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from telarchy.custody import shell
 from telarchy.custody.listing import Listing, Mounts, under
@@ -35,6 +35,7 @@ class TitleNow:
     free:     bytes, None when df did not say
     whole:    everything in it could be read
     mounts:   file systems mounted below the root, relative to it
+    answer:   what the host said of all this but the free space
     """
 
     kind: str
@@ -43,6 +44,7 @@ class TitleNow:
     writable: bool = True
     whole: bool = True
     mounts: frozenset[str] = frozenset()
+    answer: bytes = field(default=b"", repr=False, compare=False)
 
     @property
     def manifest(self) -> Manifest:
@@ -61,8 +63,9 @@ def parse_title(data: bytes, where: str) -> TitleNow:
         raise ActionFailed(f"{where}: the answer was cut off", reason="SurveyFailed")
     kind, free, writable = "none", None, True
     listing, mounts = Listing(), Mounts()
+    listing.add_files([row for row in rows if row.startswith(b"f ")])
     for row in rows[:-1]:
-        if mounts.add(row):
+        if row.startswith(b"f ") or mounts.add(row):
             continue
         word, _, value = row.partition(b" ")
         match word:
@@ -75,15 +78,24 @@ def parse_title(data: bytes, where: str) -> TitleNow:
             case _:
                 listing.add(row)
     whole = rows[-1] == b"end 0" and not listing.blind
-    return TitleNow(kind, listing, free, writable, whole, mounts.below)
+    return TitleNow(kind, listing, free, writable, whole, mounts.below, _but_space(data))
 
 
-async def survey(place: Place, title: str) -> TitleNow:
-    """Look at a title where it should be. Raises ActionFailed(VolumeGone), SafetyRefusal (a link in the way)."""
+def _but_space(data: bytes) -> bytes:
+    return data.partition(b"\0")[2] if data.startswith(b"space ") else data
+
+
+async def survey(place: Place, title: str, before: TitleNow | None = None) -> TitleNow:
+    """Look at a title where it should be. Raises ActionFailed(VolumeGone), SafetyRefusal (a link in the way).
+
+    before: an earlier look, which is given back when the host says the same of the title as it did then
+    """
     done = await shell.run(
         place.link,
         ("fence", "list", "survey"),
         [shell.script("batch"), place.path, place.volume, title],
         within=LIST_TIMEOUT,
     )
+    if before is not None and _but_space(done.stdout) == before.answer:
+        return before
     return await asyncio.to_thread(parse_title, done.stdout, place.host)

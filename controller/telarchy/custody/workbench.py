@@ -91,7 +91,8 @@ class Workbench:
             (one.path, one.size, one.mtime_ns) for one in seen
         ]:
             self.patch(volume, title, seen)
-        return self.catalogue.manifest(volume, title)
+            return self.catalogue.manifest(volume, title)
+        return before
 
     def patch(self, volume: str, title: str, files: Manifest) -> None:
         """Put what an action saw or did into the catalogue; the next scan looks at that title once more."""

@@ -272,13 +272,15 @@ async def test_a_simple_userland_gives_the_same_answer(
 
     def files(data: bytes) -> set[tuple[bytes, int, bytes]]:
         rows = [row.split(b" ", 3) for row in shell.records(data) if row.startswith(b"f ")]
-        return {(row[1], shell.nanoseconds(row[2]) // (1 if bsd_stat else 10**9), row[3]) for row in rows}
+        return {
+            (row[1], shell.nanoseconds(row[2].decode()) // (1 if bsd_stat else 10**9), row[3]) for row in rows
+        }
 
     assert simple.ok, simple.stderr
     expected = {
         (size, stamp if bsd_stat else stamp // 10**9, name)
         for size, stamp, name in {
-            (row.split(b" ", 3)[1], shell.nanoseconds(row.split(b" ", 3)[2]), row.split(b" ", 3)[3])
+            (row.split(b" ", 3)[1], shell.nanoseconds(row.split(b" ", 3)[2].decode()), row.split(b" ", 3)[3])
             for row in shell.records(full.stdout)
             if row.startswith(b"f ")
         }

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -452,7 +453,17 @@ async def digest(volume: Volume, *names: bytes, env: dict[str, str] | None = Non
     return [[*row[:-1], row[-1].removeprefix(b"./")] for row in rows]
 
 
-async def test_python_reads_as_the_shell_does(volume: Volume, tmp_path: Path) -> None:
+# What stands in for Python where there is none that can read for us.
+OLD = "import sys; sys.version_info = (3, 7); del sys.argv[0]; exec(sys.argv[0], {'__name__': '__main__'})"
+USELESS = {
+    "fails": "#!/bin/sh\nexit 1\n",
+    "missing": "#!/bin/sh\nexit 127\n",
+    "old": f'#!/bin/sh\nshift 3\nexec {sys.executable} -I -S -c "{OLD}" "$@"\n',
+}
+
+
+@pytest.mark.parametrize("useless", USELESS.values(), ids=USELESS)
+async def test_python_reads_as_the_shell_does(volume: Volume, tmp_path: Path, useless: str) -> None:
     for name in HOSTILE:
         volume.write(name, name * 3)
     os.utime(volume.write("old", b"older than time"), ns=(0, -1_500_000_000))
@@ -471,12 +482,22 @@ async def test_python_reads_as_the_shell_does(volume: Volume, tmp_path: Path) ->
 
     without = tmp_path / "without"
     without.mkdir()
-    (without / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (without / "python3").write_text(useless)
     (without / "python3").chmod(0o755)
     path = os.environ["PATH"]
     assert await read(path, listed) == await read(f"{without}:{path}", listed)
     rows = await read(path, large + b"./link\0./pipe\0")
     assert {b"d - - - - - ./link", b"d - - - - - ./pipe"} < set(rows)
+
+
+async def test_a_python_that_is_killed_while_it_reads_is_a_failure(volume: Volume, tmp_path: Path) -> None:
+    """What it had of the names is lost, so nobody else can go on with them."""
+    volume.write("x")
+    (tmp_path / "python3").write_text("#!/bin/sh\ncat >/dev/null\nkill -9 $$\n")
+    (tmp_path / "python3").chmod(0o755)
+    script = shell.argv(("fence", "read"), [*shell.digesting(), volume.root, volume.id, "0"])
+    done = await volume.link.run(["env", f"PATH={tmp_path}:{os.environ['PATH']}", *script], stdin=b"./x\0")
+    assert done.stdout == b"" and "cannot be digested" in done.complaint
 
 
 @pytest.mark.parametrize("tools", ["openssl", "coreutils", "simple"])
@@ -496,7 +517,7 @@ async def test_digests_of_hostile_names(volume: Volume, tmp_path: Path, tools: s
         assert kind == b"d" and name in HOSTILE
         assert sha256 == hashlib.sha256(name * 3).hexdigest().encode()
         assert (size, before) == (size_after, after) and int(size) == len(name) * 3
-        assert shell.nanoseconds(before) == 1_700_000_000_123_456_789
+        assert shell.nanoseconds(before.decode()) == 1_700_000_000_123_456_789
 
 
 async def test_a_vanished_file_does_not_shift_the_others(volume: Volume) -> None:

@@ -197,21 +197,23 @@ know_tools() {
     export TELARCHY_STAT TELARCHY_SHA
 }
 
-# has_python: whether reader.py can do without batch.sh. (Asking for the python3 of a macOS without developer tools
-# opens a window there.)
+# python_at_hand: whether asking for python3 does no harm: that of a macOS without developer tools opens a window.
+python_at_hand() { [ "$(uname -s)" != Darwin ] || xcode-select -p >/dev/null 2>&1; }
+
+# has_python: whether reader.py can do without batch.sh.
 has_python() {
-    if [ "$(uname -s)" != Darwin ] || xcode-select -p >/dev/null 2>&1; then
-        python3 -I -S -c 'import sys, _hashlib; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1
-    else
-        return 1
-    fi
+    python_at_hand && python3 -I -S -c 'import sys, _hashlib; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1
 }
 
 # digest_listed BATCH READER LENGTH: digest files named on stdin: LENGTH bytes of pairs (size, file), then files alone.
 digest_listed() {
-    if has_python; then
-        python3 -I -S -c "$2" digest "$(sh -c "$1" batch stat)" "$3" || refuse "$FAILED" "files cannot be digested here"
-        return
+    if python_at_hand; then
+        python3 -I -S -c "$2" digest "$(sh -c "$1" batch stat)" "$3"
+        case $? in
+        0) return ;;
+        1 | 126 | 127) ;; # no Python that reader.py can be run by: the names are all still there
+        *) refuse "$FAILED" "files cannot be digested here" ;;
+        esac
     fi
     know_tools "$1"
     if [ "$3" -gt 0 ]; then
