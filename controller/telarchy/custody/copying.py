@@ -21,21 +21,20 @@ from telarchy.core.observation import Progress
 from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import Copy
-from telarchy.custody.digests import Reading, dotted, in_title, judge, read_now
+from telarchy.custody.digests import dotted, in_title, judge, read_now, read_otherwise
 from telarchy.custody.lease import Writer
 from telarchy.custody.manifest import FileSeen, Manifest
+from telarchy.custody.source import Early, held_still, read_early, source_digests
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.transfer import SHARING, Load, Transfer, transfer_between
 from telarchy.custody.verifying import record
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import to_its_end
-from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
+from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
 
-MUCH = 1 << 30  # bytes; more is read by two at once
 NEVER_OVERWRITE = "never-overwrite"
-STILL_SECONDS = 5.0  # a file that was written to so short a time ago may still be written to
 
 
 async def copy(bench: Workbench, action: Copy, report: Report) -> None:
@@ -48,6 +47,22 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     target = await bench.place_to_change(action)
     source = await bench.place(action.source_volume)
     report(Progress("looking", 0, action.bytes))
+    early = asyncio.create_task(read_early(bench, action, source))
+    try:
+        await _copy(bench, action, report, writer, target, source, early)
+    finally:
+        await _let_go(early)
+
+
+async def _copy(
+    bench: Workbench,
+    action: Copy,
+    report: Report,
+    writer: Writer,
+    target: Place,
+    source: Place,
+    early: Early,
+) -> None:
     there, here, _ = await asyncio.gather(
         survey(source, action.title), survey(target, action.title), _connect(bench, target, source, action)
     )
@@ -63,7 +78,7 @@ async def copy(bench: Workbench, action: Copy, report: Report) -> None:
     load = _load(bench, action, missing, here)
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
         try:
-            good = await _move(bench, action, transfer, target, source, missing, writer, report)
+            good = await _move(bench, action, transfer, target, source, there, missing, writer, report, early)
         except ActionFailed as failure:
             if failure.reason == "SourceChanged":  # nobody will ask for this version again
                 await transfer.put_away()
@@ -156,9 +171,11 @@ async def _move(
     transfer: Transfer,
     target: Place,
     source: Place,
+    there: TitleNow,
     missing: Manifest,
     writer: Writer,
     report: Report,
+    early: Early,
 ) -> dict[str, str]:
     """Have the files staged and read at both ends; returns their digests once all agree."""
     total = transfer.load.total
@@ -172,8 +189,8 @@ async def _move(
             report(replace(progress, phase="transferring"))
 
     report(Progress("transferring", 0, total))
-    reading = asyncio.create_task(_source_digests(bench, action, source, missing))
-    looking = asyncio.create_task(_held_still(bench, action, source, missing, moved, reading))
+    reading = asyncio.create_task(source_digests(bench, action, source, missing, early))
+    looking = asyncio.create_task(held_still(bench, action, source, there, missing, moved, reading))
     try:
         await transfer.run(told, bench.detached)
         moved.set()
@@ -183,11 +200,12 @@ async def _move(
         staged, _ = await asyncio.gather(transfer.arrived(), looking)
     finally:
         await _let_go(reading, looking)
-    wrong = [
-        one.path
-        for one in missing
-        if not _arrived(staged.get(in_title(action.title, one.path)), one.size, good[one.path])
-    ]
+    otherwise = set(
+        read_otherwise(
+            staged, {in_title(action.title, one.path): (one.size, good[one.path]) for one in missing}
+        )
+    )
+    wrong = [one.path for one in missing if in_title(action.title, one.path) in otherwise]
     if wrong:
         await _discard(target, writer, action, wrong)
         await transfer.put_away()
@@ -203,77 +221,6 @@ async def _let_go(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()
-
-
-async def _held_still(
-    bench: Workbench,
-    action: Copy,
-    source: Place,
-    missing: Manifest,
-    moved: asyncio.Event,
-    reading: asyncio.Task[dict[str, str]],
-) -> None:
-    """Raise ActionFailed(SourceChanged) if the files went on changing after they were moved and read: the beginning
-    of a download that goes on would stand against the whole of it. A holder that is gone by now has nothing to say.
-    """
-    await moved.wait()
-    await asyncio.wait([reading])
-    age = bench.clock.now() - max((one.mtime_ns for one in missing), default=0) / 1e9
-    if -STILL_SECONDS < age < STILL_SECONDS:  # further ahead is no fresh file but another clock
-        await asyncio.sleep(min(STILL_SECONDS, STILL_SECONDS - age))
-    try:
-        now = await survey(source, action.title)
-    except (ActionFailed, HostUnreachable):
-        return
-    if now.whole and any(now.listing.files.get(one.path) != (one.size, one.mtime_ns) for one in missing):
-        bench.rescan(action.source_volume)
-        raise ActionFailed(
-            f"{quoted(action.title)} on {action.source_host} changed while it was copied",
-            reason="SourceChanged",
-        )
-
-
-def _arrived(reading: Reading | None, size: int, sha256: str) -> bool:
-    return reading is not None and reading.sha256 == sha256 and reading.size == size
-
-
-async def _source_digests(bench: Workbench, action: Copy, source: Place, missing: Manifest) -> dict[str, str]:
-    """Digests of the source's files: those recorded of files that did not change since, the others read now."""
-    known = {one.path: one.sha256 for one in missing if one.sha256 and one.verified_at}
-    unread = tuple(one for one in missing if one.path not in known)
-    if not unread:
-        return known
-    begun = bench.clock.now()
-    at_once = 2 if sum(one.size for one in unread) > MUCH else 1
-    readings: dict[str, Reading] = {}
-    for part in await asyncio.gather(
-        *(
-            read_now(
-                source.link,
-                source.path,
-                source.volume,
-                [(in_title(action.title, one.path), one.size) for one in unread[first::at_once]],
-            )
-            for first in range(at_once)
-        )
-    ):
-        readings |= part
-    verdict = judge(action.title, unread, readings)
-    record(bench, action.source_volume, action.title, verdict, begun)
-    lacking = [one.path for one in unread if one.path not in verdict.good]
-    if verdict.damaged:
-        raise ActionFailed(
-            f"{quoted(in_title(action.title, min(verdict.damaged)))} on {source.host} is not what it was when it was "
-            "recorded",
-            reason="SourceDamaged",
-        )
-    if lacking:
-        bench.rescan(action.source_volume)
-        raise ActionFailed(
-            f"{quoted(in_title(action.title, lacking[0]))} on {source.host} changed while it was copied",
-            reason="SourceChanged",
-        )
-    return known | verdict.good
 
 
 async def _discard(target: Place, writer: Writer, action: Copy, wrong: list[str]) -> None:
@@ -386,7 +333,7 @@ async def _take_note(
     files = [(in_title(action.title, one.path), one.size) for one in unread]
     verdict = judge(action.title, unread, await read_now(target.link, target.path, target.volume, files))
     record(bench, action.volume, action.title, verdict, begun)
-    expected = await _source_digests(bench, action, source, wanted)
+    expected = await source_digests(bench, action, source, wanted)
     differing = [path for path, digest in verdict.good.items() if expected.get(path) != digest]
     if verdict.changed or differing:
         name = in_title(action.title, min([*verdict.changed, *differing]))

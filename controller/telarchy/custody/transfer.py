@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from telarchy.custody import shell
-from telarchy.custody.digests import Reading, ReadingLists, dotted, parse_readings
+from telarchy.custody.digests import ReadingLists, dotted
 from telarchy.custody.lease import Writer
 from telarchy.custody.survey import Place
 from telarchy.custody.working import JobEnded, carry_out
@@ -90,7 +90,8 @@ class Rsyncs:
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be moved: files by path relative to the root, their sizes, and the room that must stay free."""
+    """What is to be moved: files by path relative to the root, their sizes, and the room that must stay free; bytes per
+    second for it; how many at once may fetch (1 or 2)."""
 
     action: str
     verb: str
@@ -98,6 +99,7 @@ class Load:
     files: Mapping[str, int]
     reserve: int
     bandwidth: int | None = None
+    streams: int = 1
 
     @property
     def total(self) -> int:
@@ -105,7 +107,14 @@ class Load:
 
     def lists(self) -> dict[str, bytes]:
         order = ReadingLists.of(list(self.files.items()), as_sent=True)
-        return {"files": shell.nul_list(dotted(self.files)), "large": order.large, "small": order.small}
+        # Every second file to the other: so the two are done together, and what arrives, arrives about in order.
+        names = dotted(self.files)
+        return {
+            "files": shell.nul_list(names[:: self.streams]),
+            "more": shell.nul_list(names[1 :: self.streams] if self.streams > 1 else ()),
+            "large": order.large,
+            "small": order.small,
+        }
 
 
 class Transfer:
@@ -122,8 +131,8 @@ class Transfer:
         """Move. Raises ActionFailed, SafetyRefusal, HostUnreachable."""
         raise NotImplementedError
 
-    async def arrived(self) -> dict[str, Reading]:
-        """What was read of what arrived, once it has run. Raises ActionFailed, HostUnreachable."""
+    async def arrived(self) -> bytes:
+        """Records of what was read of what arrived, once it has run. Raises ActionFailed, HostUnreachable."""
         raise NotImplementedError
 
     async def put_away(self) -> None:
@@ -174,8 +183,8 @@ class Pull(Transfer):
         )
         await self._carry_out(job, told, detached)
 
-    async def arrived(self) -> dict[str, Reading]:
-        return parse_readings(await jobs.output(self.job_place.link, self.folder))
+    async def arrived(self) -> bytes:
+        return await jobs.output(self.job_place.link, self.folder)
 
 
 class Push(Transfer):
@@ -212,7 +221,7 @@ class Push(Transfer):
         )
         await self._carry_out(job, told, detached)
 
-    async def arrived(self) -> dict[str, Reading]:
+    async def arrived(self) -> bytes:
         target, load = self._target, self.load
         lists = ReadingLists.of(list(load.files.items()))
         done = await shell.run(
@@ -222,7 +231,7 @@ class Push(Transfer):
             stdin=lists.large + lists.small,
             within=None,
         )
-        return parse_readings(done.stdout)
+        return done.stdout
 
 
 @asynccontextmanager
@@ -258,7 +267,7 @@ async def transfer_between(
                 yield Pull(target, writer, load, route, ["local", source.path, *tuned(argv)])
             else:
                 way = ["rsync", *for_copy(tuned(argv), tool, len(load.files))]
-                yield Pull(target, writer, load, route, way)
+                yield Pull(target, writer, replace(load, streams=streams(load, route)), route, way)
         except ActionFailed as failure:
             if failure.reason in ("ConnectionLost", "RsyncMissing", "AuthenticationFailed"):
                 routing.forget(target.host, source.host)
@@ -285,6 +294,12 @@ def for_copy(argv: list[str], tool: RsyncTool, files: int) -> list[str]:
     telling = [word for word in argv if word in rsync.TELLING]
     trusting = ["--trust-sender"] if tool.has_trust_sender else []
     return [" ".join(telling), argv[0], *trusting, *(word for word in argv[1:] if word not in telling)]
+
+
+def streams(load: Load, route: Route) -> int:
+    """How many rsyncs fetch a load at once: many small files keep one of them waiting, for the disk or for the line."""
+    many = len(load.files) > MANY and load.total <= SHARING
+    return 2 if many and load.bandwidth is None and route.kind == "direct" else 1
 
 
 def _copy_failure(host: str, code: int, said: bytes) -> ActionFailed:

@@ -2,7 +2,8 @@
 # copy.sh BATCH READER ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
 #
 # Runs as a job on the target. JOB is the job's folder, with lists of files relative to the root (NUL-separated):
-# `files` (all), `large` (pairs of size and file) and `small`. WAY is `rsync` with its command behind it, which writes
+# `files` to fetch, `more` for a second rsync to fetch beside the first, and all of them once more to read: `large` (pairs
+# of size and file) and `small`. WAY is `rsync` with its command behind it, which writes
 # to the staging folder (first, as one word, options by which it tells how far it is, or "" where the command has
 # them); or `local` with the source root behind it, and then a whole such command for hosts without Python (none where
 # there is no rsync either). NEED and RESERVE in bytes.
@@ -19,7 +20,7 @@ shift
 has_python & # found out beside the rest
 python=$!
 stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" \
-    "$(($(tr -cd '\000' <"$job/files" | wc -c)))"
+    "$(($(cat "$job/files" "$job/more" | tr -cd '\000' | wc -c)))"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
 rm -f -- "$arrived" "$job/untaken" "$job/flushing" "$job/step"
@@ -54,12 +55,27 @@ else
         set -- "$rsync" $telling "$@"
     fi
 fi
+if [ -s "$job/more" ] && [ -z "$told" ]; then
+    # An rsync that tells how far it is speaks for itself alone.
+    cat "$job/more" >>"$job/files" && : >"$job/more"
+fi
 if [ $# -gt 0 ]; then
     "$@" >>"$job/progress" &
 else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
 fi
-mover=$! syncing=''
+mover=$! second='' syncing=''
+if [ -s "$job/more" ]; then
+    (
+        for word; do
+            shift
+            [ "$word" != "--files-from=$job/files" ] || word=--files-from=$job/more
+            set -- "$@" "$word"
+        done
+        exec "$@"
+    ) >>"$job/progress" &
+    second=$!
+fi
 printf '%s\n' "$mover" >"$job/step"
 if [ -n "$telling" ]; then
     # Many small files wait in memory until somebody syncs: begin with it, so that the disk works while the line does.
@@ -93,6 +109,14 @@ fi
 
 wait "$mover"
 code=$?
+if [ -n "$second" ]; then
+    [ "$code" -eq 0 ] || kill "$second" 2>/dev/null
+    printf '%s\n' "$second" >"$job/step"
+    wait "$second" || {
+        ended=$?
+        [ "$code" -ne 0 ] || code=$ended
+    }
+fi
 full=
 [ "$code" -eq 0 ] || full=$(free_kib .)
 rm -f -- "$job/ballast"

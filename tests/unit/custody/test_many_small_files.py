@@ -1,0 +1,265 @@
+"""Titles of many small files: two rsyncs fetch them, and their source is read before they travel."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from telarchy.custody import copying, source, transfer
+from telarchy.custody.digests import parse_readings, read_otherwise
+from telarchy.custody.survey import TitleNow, parse_title, survey
+from telarchy.custody.transfer import Load, streams
+from telarchy.errors import ActionFailed
+from telarchy.links.routes import Route
+from tests.unit.custody.fleet import LocalFleet
+from tests.unit.custody.test_act_copy import failure, leftovers, program, slow, staged
+from tests.unit.custody.test_scan import HOSTILE
+
+TITLE = "tv/show/S1"
+
+
+@pytest.fixture
+async def fleet(tmp_path: Path) -> AsyncIterator[LocalFleet]:
+    yield LocalFleet(tmp_path)
+
+
+# --- two at once ---------------------------------------------------------------------------------------------------
+
+
+def load(files: int, size: int = 10, bandwidth: int | None = None) -> Load:
+    return Load("id", "Copy", TITLE, {f"{TITLE}/{n}": size for n in range(files)}, 0, bandwidth)
+
+
+def test_two_fetch_many_small_files_over_a_direct_line() -> None:
+    direct, relay = Route("direct", "a", "b", "b", "/a"), Route("relay", "a", "b", "b", "/a")
+    assert streams(load(1001), direct) == 2
+    assert streams(load(1000), direct) == 1  # not worth a second
+    assert streams(load(1001, 2 << 20), direct) == 1  # each would have a connection of its own
+    assert streams(load(1001, bandwidth=1000), direct) == 1  # and so much each
+    assert streams(load(1001), relay) == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_file_is_fetched_once(at_once: int) -> None:
+    one = load(7)
+    lists = Load(one.action, one.verb, one.title, one.files, 0, streams=at_once).lists()
+    first, second = (lists[name].split(b"\0")[:-1] for name in ("files", "more"))
+    assert sorted(first + second) == sorted(f"./{name}".encode() for name in one.files)
+    assert (len(first), len(second)) == ((7, 0) if at_once == 1 else (4, 3))
+
+
+@pytest.fixture
+def noted(fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two rsyncs for whatever there is, and a file of how they were called. Between two folders of one machine there is
+    an rsync only where it has to be slow, and that one is alone: so this way of copying is had here by force."""
+    monkeypatch.setattr(transfer, "MANY", 0)
+    monkeypatch.setattr(transfer, "streams", lambda load, route: 2)
+    slow(fleet, 100_000_000)
+    file = tmp_path / "noted"
+    text = (
+        f'printf "%s " "$@" >>"{file}"; echo >>"{file}"\n'
+        f'case " $* " in *"/more "*) [ ! -e "{tmp_path}/spoilt" ] || exit 12 ;; esac\n'
+        f'exec {shutil.which("rsync")} "$@"\n'
+    )
+    monkeypatch.setenv("PATH", f"{program(tmp_path / 'bin', 'rsync', text)}:{os.environ['PATH']}")
+    return file
+
+
+def calls(noted: Path) -> list[str]:
+    return [line for line in noted.read_text().splitlines() if "--files-from" in line]
+
+
+async def test_what_two_fetch_is_whole(fleet: LocalFleet, noted: Path) -> None:
+    for name in HOSTILE:
+        fleet.volumes["a"].write(b"tv/show/S1/" + name + b"/" + name, name * 100)
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert sorted(line.count("/more") for line in calls(noted)) == [0, 1]
+    assert all(one.sha256 for one in fleet.manifest("b", TITLE)) and leftovers(fleet) == []
+
+
+async def test_when_one_of_two_fails_the_copy_fails_and_goes_on_later(
+    fleet: LocalFleet, noted: Path, tmp_path: Path
+) -> None:
+    for number in range(20):
+        fleet.volumes["a"].write(f"{TITLE}/e{number:02d}", b"%d" % number * 1000)
+    await fleet.look()
+    (tmp_path / "spoilt").touch()
+    assert await failure(fleet) == "ConnectionLost"
+    assert fleet.volumes["b"].everything() == {}
+    first_half = sum(len(b"%d" % number * 1000) for number in range(0, 20, 2))
+    assert staged(fleet) == first_half
+    (tmp_path / "spoilt").unlink()
+    noted.write_text("")
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    # What is there already is nothing that arrives: one rsync says how far it is with all of it.
+    [call] = calls(noted)
+    assert "--info=progress2" in call and leftovers(fleet) == []
+
+
+async def test_without_python_one_fetches_all_and_tells(
+    fleet: LocalFleet, noted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(
+        "PATH", f"{program(tmp_path / 'useless', 'python3', 'exit 1' + chr(10))}:{os.environ['PATH']}"
+    )
+    for number in range(5):
+        fleet.volumes["a"].write(f"{TITLE}/e{number}", b"%d" % number * 1000)
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    [call] = calls(noted)
+    assert "--info=progress2" in call
+
+
+# --- the source is read early --------------------------------------------------------------------------------------
+
+
+async def test_the_source_is_read_while_both_ends_are_looked_at(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    await fleet.look()
+    reads = count_reads(monkeypatch)
+    await fleet.act(fleet.copy(TITLE))
+    assert reads == [[f"{TITLE}/e1"]]
+    assert fleet.manifest("a", TITLE)[0].sha256 == hashlib.sha256(b"good").hexdigest()
+
+
+async def test_what_changed_after_it_was_read_early_is_read_anew_and_not_called_damaged(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same length, by somebody who was done with it an hour ago as far as its mtime says."""
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"before")
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"stays")
+    await fleet.look()
+    reads = count_reads(monkeypatch)
+
+    async def late(place, title, before=None):
+        while not reads or not reads[0]:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        if place.volume == fleet.volumes["a"].id:
+            fleet.volumes["a"].write(f"{TITLE}/e1", b"behind", mtime=1_700_003_600)
+        return await survey(place, title, before)
+
+    monkeypatch.setattr(copying, "survey", late)
+    await fleet.act(fleet.copy(TITLE))
+    assert reads == [[f"{TITLE}/e1", f"{TITLE}/e2"]] * 2
+    assert fleet.volumes["b"].everything()[f"{TITLE}/e1"] == b"behind"
+    for letter in "ab":
+        one, _ = fleet.manifest(letter, TITLE)
+        assert one.sha256 == hashlib.sha256(b"behind").hexdigest() and not one.damaged
+
+
+async def test_nothing_is_read_for_a_title_that_the_target_may_have(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for letter in "ab":
+        fleet.volumes[letter].write(f"{TITLE}/e1", b"good")
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"more")
+    await fleet.look()
+    reads = count_reads(monkeypatch)
+    await fleet.act(fleet.copy(TITLE))
+    assert reads == [[f"{TITLE}/e2"]]  # and not what is there already
+
+
+async def test_a_look_that_fails_ends_the_early_reading(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    await fleet.look()
+    ended: list[str] = []
+
+    async def endless(*_: object) -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append("cancelled")
+
+    async def refused(*_: object) -> TitleNow:
+        await asyncio.sleep(0.1)
+        raise ActionFailed("gone", reason="VolumeGone")
+
+    monkeypatch.setattr(source, "read_now", endless)
+    monkeypatch.setattr(copying, "survey", refused)
+    assert await failure(fleet) == "VolumeGone"
+    assert ended == ["cancelled"]
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    reads: list[list[str]] = []
+    real = source.read_now
+
+    async def counted(link, root, volume_id, files):
+        reads.append([path for path, _ in files])
+        return await real(link, root, volume_id, files)
+
+    monkeypatch.setattr(source, "read_now", counted)
+    return reads
+
+
+# --- answers of many files -----------------------------------------------------------------------------------------
+
+
+def record(
+    path: str, *, sha256: str = "a" * 64, size: object = 5, after: object = None, at: str = "1.5"
+) -> bytes:
+    name = path.encode("utf-8", "surrogateescape")
+    return f"d {sha256} {size} 1.5 {size if after is None else after} {at} ./".encode() + name + b"//\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        (record("x"), []),
+        (record("a b\nc/d e\udcff"), ["x"]),
+        (b"", ["x"]),
+        (record("x", sha256="b" * 64), ["x"]),
+        (record("x", sha256="-"), ["x"]),
+        (record("x", size=6), ["x"]),
+        (record("x", after=6), ["x"]),  # written to while it was read
+        (record("x", at="1.6"), ["x"]),
+        (record("x", size="-", after="-", at="-"), ["x"]),
+        (record("x") + record("x", sha256="b" * 64), ["x"]),  # the last word on a file is what counts
+        (record("x", sha256="b" * 64) + record("x"), []),
+        (record("x")[:-1], ["x"]),  # cut off
+    ],
+)
+def test_what_was_read_otherwise_is_what_the_readings_say(said: bytes, wrong: list[str]) -> None:
+    expected = {"x": (5, "a" * 64)}
+    assert read_otherwise(said, expected) == wrong
+    readings = parse_readings(said)
+    as_parsed = [
+        path
+        for path, (size, sha256) in expected.items()
+        if path not in readings or (readings[path].size, readings[path].sha256) != (size, sha256)
+    ]
+    assert as_parsed == wrong
+
+
+async def test_a_second_look_that_says_the_same_is_the_first(fleet: LocalFleet) -> None:
+    for name in HOSTILE:
+        fleet.volumes["a"].write(b"tv/show/S1/" + name, name)
+    fleet.custody.section()
+    await fleet.look()
+    place = await fleet.custody.bench.place(fleet.volumes["a"].id)
+    first = await survey(place, TITLE)
+    assert await survey(place, TITLE, first) is first
+    fleet.volumes["a"].write(b"tv/show/S1/" + HOSTILE[0], HOSTILE[0], mtime=1_700_003_600)
+    second = await survey(place, TITLE, first)
+    assert second is not first and second.listing.files != first.listing.files
+
+
+def test_another_amount_of_free_space_is_no_other_title() -> None:
+    rows = b"state writable\0kind folder\0f 5 1.5 x\0end 0\0"
+    one, other = parse_title(b"space 5\0" + rows, "a"), parse_title(b"space 6\0" + rows, "a")
+    assert one.answer == other.answer == rows
