@@ -285,6 +285,8 @@ class Catalogue:
         held = self.holdings[volume]
         rows: dict[int, tuple[int, ...] | None] = {}
         for title, manifest in changed.items():
+            if not manifest and self.names.find(title) is None:
+                continue  # what nobody ever had is not lost
             number = self.names.intern(title, self.patterns)
             at = held.row(number)
             if not manifest:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.mounts import concerns
 from telarchy.custody.readings import Readings
 from telarchy.custody.terms import FloorTerms
 from telarchy.custody.titles import selects
@@ -39,6 +40,9 @@ def sort_key(level: int, priority: int, size: int) -> int:
 
 Tally = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """A number per title id."""
+
+_Volumes = tuple[tuple[str, bool], ...]
+"""Volumes, and of which of them the titles are left out that may be another volume's copies."""
 
 
 @dataclass(eq=False)
@@ -73,6 +77,7 @@ class Census:
 
     inputs:    what was counted: each floor, and how it weighs each volume
     readings:  when which copy is due to be read again
+    borrowed:  by volume, ids of the titles whose copies there may be another volume's
     """
 
     def __init__(
@@ -84,7 +89,17 @@ class Census:
         self.readings = Readings()
         self._verdicts: tuple[dict[int, tuple[TitleView, Weighing]], ...] = tuple({} for _ in self.inputs)
         self.size = self._title_sizes()
-        counted: dict[tuple[str, ...], Tally] = {}
+        self._places = {
+            volume: standing.borrowed
+            for _, standings in self.inputs
+            for volume, standing in standings.items()
+            if standing.borrowed and volume in catalogue.holdings
+        }
+        self.borrowed: dict[str, npt.NDArray[np.int32]] = {
+            volume: self._lying_in(folders, catalogue.holdings[volume].title.tolist())
+            for volume, folders in self._places.items()
+        }
+        counted: dict[_Volumes, Tally] = {}
         self.floors = tuple(self._count(terms, standings, counted) for terms, standings in self.inputs)
         self._weigh_anew(sorted(catalogue.irregular))
 
@@ -101,6 +116,10 @@ class Census:
             count = len(self.catalogue.names)
             if count > len(self.size):
                 self._grow(count)
+            for volume, folders in self._places.items():
+                more = self._lying_in(folders, changed)
+                if len(more):
+                    self.borrowed[volume] = np.union1d(self.borrowed[volume], more)
             self._weigh_anew(sorted(changed))
         self.version = self.catalogue.version
         return True
@@ -129,6 +148,11 @@ class Census:
             size[held.title] = held.bytes  # the same on all that agree; the others are weighed one by one
         return size
 
+    def _lying_in(self, folders: Collection[str], titles: Iterable[int]) -> npt.NDArray[np.int32]:
+        """Those of the titles whose paths have to do with one of the folders, in ascending order."""
+        names = self.catalogue.names
+        return np.array(sorted(one for one in titles if concerns(names.name(one), folders)), np.int32)
+
     def _members(self, terms: FloorTerms) -> npt.NDArray[np.bool_]:
         names = self.catalogue.names
         chosen = np.array([selects(one, terms.select, terms.exclude) for one in names.mark_sets] or [False])
@@ -137,11 +161,14 @@ class Census:
             member[np.fromiter(names.forgotten, np.int64)] = False
         return member
 
-    def _domains(self, volumes: Iterable[str], standings: Mapping[str, Standing]) -> Tally:
+    def _domains(self, volumes: _Volumes, standings: Mapping[str, Standing]) -> Tally:
         """Copies of each title on distinct failure domains, over these volumes."""
         by_domain: dict[str, list[npt.NDArray[np.int32]]] = {}
-        for volume in volumes:
-            by_domain.setdefault(standings[volume].domain, []).append(self.catalogue.holdings[volume].title)
+        for volume, own in volumes:
+            here = self.catalogue.holdings[volume].title
+            if own:
+                here = np.setdiff1d(here, self.borrowed[volume], assume_unique=True)
+            by_domain.setdefault(standings[volume].domain, []).append(here)
         count = len(self.catalogue.names)
         counted: Tally = np.zeros(count, np.uint8) if len(by_domain) < 256 else np.zeros(count, np.uint16)
         for ids in by_domain.values():
@@ -153,15 +180,20 @@ class Census:
         self,
         terms: FloorTerms,
         standings: Mapping[str, Standing],
-        counted: dict[tuple[str, ...], Tally],
+        counted: dict[_Volumes, Tally],
     ) -> FloorCount:
         """`counted`: what `_domains` said of these volumes before. On a good day most questions are the same one."""
         held = [volume for volume in self.catalogue.holdings if volume in standings]
         counting = [volume for volume in held if standings[volume].counts]
         steady = [volume for volume in counting if standings[volume].always_on]
 
-        def over(volumes: list[str], least: Weight) -> Tally:
-            asked = tuple(volume for volume in volumes if standings[volume].weight >= least)
+        def over(volumes: list[str], least: Weight, *, borrowed: bool = False) -> Tally:
+            whole = borrowed or least <= Weight.UNKNOWN
+            asked = tuple(
+                (volume, not whole and volume in self.borrowed)
+                for volume in volumes
+                if standings[volume].weight >= least
+            )
             if asked not in counted:
                 counted[asked] = self._domains(asked, standings)
             return counted[asked]
@@ -169,7 +201,7 @@ class Census:
         live = over(counting, Weight.LIVE)
         sure, maybe = over(counting, Weight.WAITING), over(counting, Weight.UNKNOWN)
         steady_sure, steady_maybe = over(steady, Weight.WAITING), over(steady, Weight.UNKNOWN)
-        sources, known = over(held, Weight.LIVE), over(held, Weight.GONE)
+        sources, known = over(held, Weight.LIVE, borrowed=True), over(held, Weight.GONE)
 
         state = np.full(len(live), TitleState.LACKING, np.uint8)
         enough = sure >= terms.copies

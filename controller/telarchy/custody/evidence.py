@@ -57,6 +57,8 @@ class VolumeSeen:
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
+    mounts:    folders in it where another file system is mounted, relative to the root: nothing can be copied there
+    borrowed:  those of them where that may be another volume's
     toolless_until:  until when it gets no copies since its host had no rsync, seconds since the epoch; 0: it gets some
     """
 
@@ -77,6 +79,8 @@ class VolumeSeen:
     missing_for: float = 0.0
     adoptable: bool = True
     toolless_until: float = 0.0
+    mounts: tuple[str, ...] = ()
+    borrowed: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:

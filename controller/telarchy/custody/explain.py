@@ -127,8 +127,10 @@ def _holder_line(done: Deliberation, one: Holder, now: float, whole: str) -> str
         counted = (
             "not counted: being drained" if drained else "not counted: the floor's selectors leave it out"
         )
+    elif one.borrowed and one.weight is not Weight.GONE:
+        counted = "it lies where something is mounted, and may be another copy seen twice: neither counted nor replaced"
     else:
-        counted = _WEIGHT_WORDS[one.standing.weight]
+        counted = _WEIGHT_WORDS[one.weight]
     return f"{where}: {what}; {counted}"
 
 
@@ -140,7 +142,10 @@ def _host(done: Deliberation, world: World, seen: Observation, name: str, now: f
         )
     evidence = seen.hosts.get(name)
     said = f": {evidence.message}" if evidence is not None and evidence.message else ""
-    yield f"{name} is {str(host.state).lower()}{said}"
+    word = "in maintenance" if host.state is HostState.MAINTENANCE else str(host.state).lower()
+    yield f"{name} is {word}{said}"
+    if host.state is HostState.MAINTENANCE and host.changes_at is not None:
+        yield f"  announced until {rfc3339(host.changes_at)}: its copies count, and nothing is done on it"
     if host.state is HostState.SUSPECT and host.changes_at is not None:
         yield f"  its copies count until {rfc3339(host.changes_at)}, then they are made again elsewhere"
     if host.state is HostState.DOWN:

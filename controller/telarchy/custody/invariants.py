@@ -91,6 +91,7 @@ class Look:
                 verified=one.verified,
                 damaged=one.damaged,
                 missing=one.missing,
+                own=not one.borrowed,
             )
         return found
 
@@ -121,6 +122,7 @@ class _Share:
     verified: int
     damaged: tuple[str, ...]
     missing: tuple[str, ...]
+    own: bool
 
 
 FileKey = tuple[str, str]  # title, path in it
@@ -177,7 +179,7 @@ def _trim_is_safe(look: Look, trim: Trim) -> Iterator[str]:
         if any(not one.live for one in shares.values()):
             yield f"{trim}: some holder cannot be asked now"
         left = [shares[key] for key in trim.keepers if key in shares and key not in trimmed]
-        left = [one for one in left if one.whole and one.counts and one.live]
+        left = [one for one in left if one.whole and one.counts and one.live and one.own]
         fresh = [one for one in left if one.verified >= look.now - FRESH_SECONDS]
         fresh = [one for one in fresh if one.domain != shares[trim.volume].domain]
         if len({one.domain for one in fresh}) < max(floor.copies, 1):
@@ -208,7 +210,7 @@ def _expiry_is_safe(look: Look, action: ExpireTrash) -> Iterator[str]:
     for title in sorted(titles):
         for floor in look.floors_of(title):
             shares = look.holders(title, floor).values()
-            live = {one.domain for one in shares if one.whole and one.live and one.counts}
+            live = {one.domain for one in shares if one.whole and one.live and one.counts and one.own}
             if len(live) < floor.copies:
                 yield f"{action}: {title!r} has only {len(live)} of {floor.copies} copies live"
 
@@ -243,7 +245,7 @@ def _is_met(look: Look, title: str, floor: FloorTerms) -> bool:
             and state not in unsure
             and (volume.state in (*READABLE, VolumeState.UNKNOWN))
         )
-        if one.whole and one.counts and (one.live or waiting):
+        if one.whole and one.own and one.counts and (one.live or waiting):
             sure[one.domain] = sure.get(one.domain, False) or one.steady
     return len(sure) >= floor.copies and sum(sure.values()) >= floor.always_on
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telarchy.custody.evidence import TrashSeen
+from telarchy.custody.mounts import Mount, mounts_below
 from telarchy.custody.shell import records, text
 
 EPOCH_DIGITS = 16
@@ -36,6 +37,7 @@ class RootLook:
     clock:     the host's clock when it was looked at, seconds since the epoch
     boot:      which run of which machine it was, "" when that has no name
     device:    number of its file system on that host
+    mounts:    file systems mounted below it
     free, total: bytes, None when df did not say
     staging:   staging folders by action id, with their age in seconds
     jobs:      what was written down about each job folder, by action id
@@ -52,6 +54,7 @@ class RootLook:
     device: str = ""
     free: int | None = None
     total: int | None = None
+    mounts: tuple[Mount, ...] = ()
     lease: Lease | None = None
     trash: tuple[TrashSeen, ...] = ()
     quarantine: tuple[TrashSeen, ...] = ()
@@ -64,8 +67,7 @@ def parse_look(data: bytes) -> list[RootLook]:
     fields = records(data)
     now, boot = 0.0, ""
     roots: list[RootLook] = []
-    renewed = ""
-    job = ""
+    renewed = job = true = ""
     for key, value in zip(fields[::2], map(text, fields[1::2]), strict=False):
         if key == b"now":
             now = float(value)
@@ -75,7 +77,7 @@ def parse_look(data: bytes) -> list[RootLook]:
             continue
         if key == b"root":
             roots.append(RootLook(value, clock=now, boot=boot))
-            renewed = job = ""
+            renewed = job = true = ""
             continue
         if not roots:
             raise ValueError(f"not an answer of look.sh: {data[:80]!r}")
@@ -85,6 +87,10 @@ def parse_look(data: bytes) -> list[RootLook]:
                 setattr(root, key.decode(), value)
             case b"readable" | b"writable" | b"damaged":
                 setattr(root, key.decode(), True)
+            case b"true":
+                true = value
+            case b"mounts":
+                root.mounts = mounts_below(true, value)
             case b"space":
                 total, _, free = value.partition(" ")
                 if free:

@@ -22,7 +22,7 @@ from telarchy.custody.scan import look_again, next_scan_after, scan
 from telarchy.custody.survey import Place
 from telarchy.custody.titles import TitlePatterns
 from telarchy.custody.trash import TrashWatch
-from telarchy.custody.volumes import settle
+from telarchy.custody.volumes import borrowed, settle
 from telarchy.custody.workbench import Links
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
 
@@ -348,12 +348,15 @@ class Observer:
             self._renew(host)
             return
         known = {key: state.known for key, state in self._roots.items()}
-        standings = settle(known, {key: state.look for key, state in self._roots.items()})
+        looks = {key: state.look for key, state in self._roots.items()}
+        standings, doubtful = settle(known, looks), borrowed(looks)
         self._faces = {key: face_of(state) for key, state in self._roots.items()}
         for key, standing in standings.items():
             state = self._roots[key]
             came = standing.state in SCANNABLE and state.standing.state not in SCANNABLE
             state.standing = standing
+            if state.look is not None:
+                state.borrowed = doubtful[key]
             state.count_missing(time.monotonic())
             if came:
                 state.due = 0.0

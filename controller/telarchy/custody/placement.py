@@ -20,6 +20,7 @@ from telarchy.core.observation import Observation
 from telarchy.core.words import format_bytes, listing
 from telarchy.custody.actions import Copy, Verify
 from telarchy.custody.evidence import VolumeSeen, VolumeState
+from telarchy.custody.mounts import DECLARE_IT, concerns
 from telarchy.custody.terms import FloorTerms, HostTerms, Terms
 from telarchy.custody.weighing import Holder, TitleView, Weight
 from telarchy.resources.meta import Ref
@@ -141,6 +142,7 @@ class Candidates:
     places: tuple[str, ...]
     at: Mapping[str, int]
     in_domain: Mapping[str, list[int]]
+    mounts: tuple[int, ...]  # positions of volumes with something mounted in them
     quarantines: tuple[int, ...]  # positions of volumes that have set something aside
     rank: npt.NDArray[np.int64]
     trust: npt.NDArray[np.float64]
@@ -167,6 +169,7 @@ class Candidates:
             places=tuple(f"{volume.host}/{volume.root}" for _, volume, _ in found),
             at={key: at for at, (key, _, _) in enumerate(found)},
             in_domain=in_domain,
+            mounts=tuple(at for at, (_, volume, _) in enumerate(found) if volume.mounts),
             quarantines=tuple(at for at, (_, volume, _) in enumerate(found) if volume.quarantined),
             rank=np.array(ranks, np.int64),
             trust=np.array([max(host.uptime, 0.05) ** 2 for _, _, host in found]),
@@ -235,6 +238,8 @@ class Placing:
                 rank[at] -= _Rank.NOT_RECEIVING * (self.staged.get(key, 0) is None)
                 host = self.ledger.terms.hosts[self.ledger.volumes[key].host]
                 free[at] = not self._has(key) and not self._taken(host.domain) and self._fits(key)
+        for at in fit.mounts:
+            free[at] = free[at] and not self._mounted(fit.keys[at])
         for at in np.lexsort((-score, rank)).tolist():  # stable: equal ones by key
             if free[at]:
                 volume = self.ledger.volumes[fit.keys[at]]
@@ -251,6 +256,8 @@ class Placing:
             if self._has(key) or self._taken(host.domain):
                 continue
             why_not = _unfit(volume, host, self.floor, steady=self.steady)
+            if not why_not and self._mounted(key):
+                why_not = f"it would lie on a file system that is mounted below {volume.path}; {DECLARE_IT}"
             if not why_not and not self._fits(key):
                 size = needed_bytes(self.view, self.holders.get(key))
                 why_not = f"less than {format_bytes(size)} free above the reserve"
@@ -266,6 +273,11 @@ class Placing:
     def _taken(self, domain: str) -> bool:
         """Whether another copy in this failure domain would be one too many."""
         return domain in self.occupied and (self.occupied[domain] or not self.steady)
+
+    def _mounted(self, key: str) -> bool:
+        """Whether its place on this volume is not on the volume's own file system, so that nothing appears there."""
+        mounts = self.ledger.volumes[key].mounts
+        return bool(mounts) and concerns(self.title, mounts)
 
     def _fits(self, key: str) -> bool:
         already = self.staged.get(key, 0)

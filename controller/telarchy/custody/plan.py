@@ -130,6 +130,7 @@ def standings_of(floor: FloorTerms, terms: Terms, custody: CustodySeen) -> dict[
             weight=weight_of(volume, floor.state_of(host.name), terms),
             always_on=host.always_on,
             counts=host.name in floor.allowed and not host.draining,
+            borrowed=volume.borrowed,
         )
     return found
 

@@ -39,6 +39,7 @@ class RootState:
     known:       the id that belongs here, "" while there is none
     look:        the last answer, None when the host did not give one
     trouble:     why nobody could look, when the host itself answers
+    borrowed:    see VolumeSeen; as the last answer had it
     touched:     titles that the catalogue got from actions since the last scan
     due:         monotonic time of the next scan
     looked_at:   monotonic time of the last answer
@@ -60,6 +61,7 @@ class RootState:
     due: float = 0.0
     looked_at: float | None = None
     missing_for: float = 0.0
+    borrowed: tuple[str, ...] = ()
     touched: set[str] = field(default_factory=set)
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -97,6 +99,8 @@ class RootState:
             else frozenset(),
             missing_for=self.missing_for,
             adoptable=look is None or look.writable,
+            mounts=tuple(one.path for one in look.mounts) if look is not None else (),
+            borrowed=self.borrowed,
         )
 
     def count_missing(self, now: float) -> None:
@@ -158,7 +162,7 @@ async def jobs_on(link: Link, state: RootState, look: RootLook) -> tuple[JobSeen
 def face_of(state: RootState) -> tuple[object, ...]:
     """What of a root's last look bears on which volume stands where."""
     look = state.look
-    return (state.known, look and (look.exists, look.readable, look.writable, look.id))
+    return (state.known, look and (look.exists, look.readable, look.writable, look.id, look.mounts))
 
 
 def job_seen(status: JobStatus) -> JobSeen:
@@ -201,4 +205,6 @@ def shape_of(seen: VolumeSeen) -> tuple[object, ...]:
         tuple((job.action, job.state) for job in seen.jobs),
         tuple(one.entry for one in seen.trash),
         seen.quarantined,
+        seen.mounts,
+        seen.borrowed,
     )

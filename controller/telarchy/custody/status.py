@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
 from telarchy.core.report import Coarse
-from telarchy.core.words import format_bytes, format_span, listing, plural, printable, rfc3339
+from telarchy.core.words import format_bytes, format_span, listing, plural, printable, quoted, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
 from telarchy.custody.evidence import VolumeSeen, VolumeState
+from telarchy.custody.mounts import DECLARE_IT
 from telarchy.custody.weighing import TitleState
 from telarchy.resources.custodyfloor import WORST
 from telarchy.resources.meta import Ref
@@ -262,6 +265,14 @@ def explain_title(
             f"every copy fails its digest ({hosts}); it stays where it is, replace the file",
             None,
         )
+    if count.state[title] == TitleState.UNKNOWN and all(one.live for one in view.holders):
+        places = sorted({f"{one.standing.host}" for one in view.holders if one.borrowed})
+        return (
+            "MountBelowRoot",
+            f"it cannot be told whether the copy on {listing(places)} is one of its own: it lies where something is "
+            f"mounted below the media root; {DECLARE_IT}",
+            None,
+        )
     if count.state[title] == TitleState.UNKNOWN:
         doubtful = sorted({f"{one.standing.host}" for one in view.holders if not one.live})
         volumes = done.custody.volumes
@@ -316,6 +327,7 @@ def _host_status(
     if known:
         status["capacity"] = {"free": coarse(free), "total": total, "reserve": reserve}
     troubles = [_trouble(volume) for _, volume in seen_there if _in_trouble(volume)]
+    borrowed = _borrowed(done, seen_there)
     status["conditions"] = [
         condition(
             "VolumesMounted",
@@ -324,9 +336,26 @@ def _host_status(
             "; ".join(troubles),
         )
     ]
+    if borrowed:
+        status["conditions"].append(condition("CopiesInDoubt", True, "MountBelowRoot", "; ".join(borrowed)))
     if troubles and done.terms.hosts[host].up:  # whether a host that is away is ready is not ours to say
         status["conditions"].append(condition("Ready", False, "VolumeTrouble", "; ".join(troubles)))
     return status
+
+
+def _borrowed(done: Deliberation, volumes: Sequence[tuple[str, VolumeSeen]]) -> list[str]:
+    """What of these volumes does not count as their own, a line each."""
+    found = []
+    for key, volume in volumes:
+        held, titles = done.census.catalogue.holdings.get(key), done.census.borrowed.get(key)
+        count = 0 if held is None or titles is None else int(np.isin(held.title, titles).sum())
+        if count:
+            where = listing([quoted(one) for one in volume.borrowed])
+            found.append(
+                f"{plural(count, 'title')} in {volume.path} may be another host's, and "
+                f"{'count' if count > 1 else 'counts'} as unknown: something is mounted at {where}; {DECLARE_IT}"
+            )
+    return found
 
 
 def _in_trouble(volume: VolumeSeen) -> bool:

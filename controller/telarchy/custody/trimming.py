@@ -25,6 +25,9 @@ from telarchy.custody.weighing import Holder, Standing, TitleState, TitleView, W
 
 MOST_TRIMS = 200  # titles per plan
 MOST_LOOKED_AT = 10 * MOST_TRIMS  # titles that look ripe by their columns, and may turn out not to be
+BORROWED = (
+    "one of its copies lies where something is mounted below a media root, and may be another one seen twice"
+)
 
 
 def plan_trims(
@@ -104,6 +107,7 @@ def _ripe(
     """
     ids = np.array(sorted(count.surplus), np.int32)
     latest, doubtful = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+    borrowed = np.zeros(len(ids), bool)
     for volume, standing in standings.items():
         held = census.catalogue.holdings.get(volume)
         if held is None or not len(held):
@@ -112,6 +116,10 @@ def _ripe(
         here = held.title[at] == ids
         latest = np.where(here, np.maximum(latest, held.since[at]), latest)
         doubtful |= here & (standing.weight != Weight.LIVE)
+        if volume in census.borrowed:
+            borrowed |= here & np.isin(ids, census.borrowed[volume])
+    up.frozen.update(dict.fromkeys(ids[borrowed].tolist(), BORROWED))
+    ids, latest, doubtful = ids[~borrowed], latest[~borrowed], doubtful[~borrowed]
     ripe_at = latest + terms.fleet.trim.cooldown.seconds
     young = ids[(ripe_at > now) & ~doubtful]
     if len(young):
@@ -185,6 +193,8 @@ def _not_sound(view: TitleView, floor: FloorTerms) -> str:
         return "one of its copies is not whole"
     if doubtful := sorted({one.standing.host for one in view.holders if not one.live}):
         return f"nothing is removed while {', '.join(doubtful)} cannot be asked"
+    if any(one.borrowed for one in view.holders):
+        return BORROWED
     if weigh(view, floor).state is not TitleState.MET:
         return f"{floor.ref} needs every copy of it"
     return ""

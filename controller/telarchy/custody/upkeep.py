@@ -289,7 +289,7 @@ def _stands_well(titles: Iterable[str], census: Census) -> bool:
                 continue
             view = view_of(census.catalogue, number, dict(pairs))
             weighed = weigh(view, count.terms)
-            unsure = any(one.standing.weight is Weight.UNKNOWN for one in view.holders)
+            unsure = any(one.weight is Weight.UNKNOWN for one in view.holders)
             if weighed.state is not TitleState.MET or weighed.live < count.terms.copies or unsure:
                 return False
     return True

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from telarchy.custody.evidence import VolumeState
 from telarchy.custody.looking import RootLook
+from telarchy.custody.mounts import device_of
 
 RootKey = tuple[str, str]  # host, root
 
@@ -55,6 +56,27 @@ def settle(known: Mapping[RootKey, str], looks: Mapping[RootKey, RootLook | None
                     state, "", "", f"its volume {volume_id[:8]} is now seen at {where}"
                 )
     return standings
+
+
+def borrowed(looks: Mapping[RootKey, RootLook | None]) -> dict[RootKey, tuple[str, ...]]:
+    """Folders of each root where something is mounted that may be another volume's, relative to the root.
+
+    That is whatever comes over the network or out of a program. A disk of the machine's own is such a one only where
+    another declared host is this very machine, and shows it as well: then a folder may be mounted at both.
+    """
+    shown: dict[tuple[str, str], set[str]] = defaultdict(set)  # (run of a machine, device) -> hosts
+    for (host, _), look in looks.items():
+        if look is not None:
+            for device in {device_of(look.device), *(one.device for one in look.mounts)} - {""}:
+                shown[look.boot, device].add(host)
+    found: dict[RootKey, tuple[str, ...]] = {}
+    for key, look in looks.items():
+        mounts = look.mounts if look is not None else ()
+        boot = look.boot if look is not None else ""
+        found[key] = tuple(
+            one.path for one in mounts if not one.own or shown.get((boot, one.device), set()) - {key[0]}
+        )
+    return found
 
 
 def _one(known: str, look: RootLook | None) -> Standing:

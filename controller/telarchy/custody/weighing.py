@@ -12,6 +12,7 @@ from enum import IntEnum
 
 from telarchy.custody.catalogue import DAMAGED, Catalogue
 from telarchy.custody.manifest import compare, fingerprint_number
+from telarchy.custody.mounts import concerns
 from telarchy.custody.terms import FloorTerms
 
 
@@ -37,18 +38,25 @@ class TitleState(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Standing:
-    """A volume as one floor counts it. `counts`: allowed by the floor and not being drained."""
+    """A volume as one floor counts it. `counts`: allowed by the floor and not being drained.
+
+    borrowed:  folders in it where something is mounted that may be another volume's
+    """
 
     host: str
     domain: str
     weight: Weight
     always_on: bool
     counts: bool
+    borrowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """One volume's share of a title. `missing` and `damaged` are paths; complete means neither."""
+    """One volume's share of a title. `missing` and `damaged` are paths; complete means neither.
+
+    borrowed:  it lies where something is mounted that may be another volume's, so that it may be another's copy
+    """
 
     volume: str
     standing: Standing
@@ -58,6 +66,7 @@ class Holder:
     since: int
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    borrowed: bool = False
 
     @property
     def complete(self) -> bool:
@@ -65,7 +74,13 @@ class Holder:
 
     @property
     def live(self) -> bool:
+        """Whether it can be read now. For what that counts, see `weight`."""
         return self.standing.weight is Weight.LIVE
+
+    @property
+    def weight(self) -> Weight:
+        """What it counts for: a copy that may be another one seen twice is neither counted nor made again."""
+        return min(self.standing.weight, Weight.UNKNOWN) if self.borrowed else self.standing.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +145,7 @@ def _holder(
     missing: tuple[str, ...] = (),
     damaged: tuple[str, ...] = (),
 ) -> Holder:
-    held = catalogue.holdings[volume]
+    held, places = catalogue.holdings[volume], standings[volume].borrowed
     if held.flags[at] & DAMAGED and not damaged:
         damaged = ("?",)
     return Holder(
@@ -142,6 +157,7 @@ def _holder(
         int(held.since[at]),
         missing,
         damaged,
+        bool(places) and concerns(catalogue.names.name(int(held.title[at])), places),
     )
 
 
@@ -177,7 +193,7 @@ def weigh(view: TitleView, terms: FloorTerms) -> Weighing:
             {
                 one.standing.domain
                 for one in counted
-                if one.standing.weight >= least and (one.standing.always_on or not steady)
+                if one.weight >= least and (one.standing.always_on or not steady)
             }
         )
 

@@ -55,6 +55,49 @@ async def test_what_shows_a_keepers_folder_is_no_surplus_copy(tmp_path: Path) ->
 
 
 @mounting
+async def test_what_shows_another_ones_folder_does_not_count_as_a_copy(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "the fleet", "abc")
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+
+    async def counts() -> dict[str, int]:
+        await fleet.look()
+        made = plan_custody(fleet.world(), seen_by(fleet), NOW)
+        assert not [step for step in made.steps if step.action.title == TITLE and step.action.host != "b"]
+        [status] = [one for ref, one in made.statuses.items() if ref.kind == "CustodyFloor"]
+        return {key: status[key] for key in ("met", "copying", "unknown") if status[key]}
+
+    with mounted(fleet.volumes["a"].path / "tv", fleet.volumes["c"].path / "tv"):
+        assert await counts() == {"unknown": 1}
+        [seen] = [one for one in fleet.custody.section().volumes.values() if one.host == "c"]
+        assert seen.borrowed == seen.mounts == ("tv",)
+        fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
+        assert await counts() == {"met": 1}
+    await fleet.custody.close()
+
+
+@mounting
+async def test_a_disk_of_its_own_below_the_root_counts(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet")
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+    disk = fleet.volumes["b"].path / "tv"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
+    try:
+        fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
+        [_, seen] = (await fleet.look()).values()
+        assert (seen.mounts, seen.borrowed) == (("tv",), ())
+        [status] = [
+            one
+            for ref, one in plan_custody(fleet.world(), seen_by(fleet), NOW).statuses.items()
+            if ref.kind == "CustodyFloor"
+        ]
+        assert status["met"] == 1
+    finally:
+        subprocess.run(["umount", disk], check=True)
+    await fleet.custody.close()
+
+
+@mounting
 async def test_what_shows_the_surplus_copy_is_no_keeper(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path / "a fleet", "abc")
     for letter in "ac":

@@ -30,6 +30,25 @@ entries() {
     set -f
 }
 
+# mounted_below ROOT: its true name and the lines of the machine's table of mounts that may be about something below it;
+# where that is not the kernel's, `: KIND POINT` each.
+mounted_below() {
+    true=$(cd "$1" 2>/dev/null && pwd -P) || return 0
+    if [ -r /proc/self/mountinfo ]; then
+        case $true in
+        # The kernel writes some of these otherwise.
+        *[!A-Za-z0-9/._-]*) table=$(cat /proc/self/mountinfo) ;;
+        *) table=$(grep -F -- " ${true%/}/" /proc/self/mountinfo) ;;
+        esac
+    else
+        table=$(mount | sed -n 's/^.* on \(\/.*\) (\([^,)]*\).*$/: \2 \1/p')
+    fi
+    if [ -n "$table" ]; then
+        emit true "$true"
+        emit mounts "$table"
+    fi
+}
+
 renew() { # root
     lock "$1"
     holder "$1"
@@ -68,6 +87,7 @@ while [ $# -ge 2 ]; do
     emit id "$found"
     { [ -z "$found" ] && [ -e "$root/.telarchy/volume" ]; } && emit damaged yes
     emit device "$(device "$root")"
+    mounted_below "$root"
     emit space "$(df -Pk -- "$root" 2>/dev/null | sed -n 's/^.* \([0-9][0-9]*\)  *[0-9][0-9]*  *\([0-9][0-9]*\)  *[0-9][0-9]*%.*$/\1 \2/p')"
     own=$root/.telarchy
     if [ ! -d "$own" ] || [ -L "$own" ]; then
