@@ -312,7 +312,7 @@ class Fleets(RuleBasedStateMachine):
             disk.read_only = False
             disk.size += 10_000
         for at in self._indices(Host):
-            self._change(at, cordon=False, drain=False, suspend=False)
+            self._change(at, cordon=False, drain=False, suspend=False, maintenance=None)
         self._change(self._pick(Fleet, 0), suspend=False)
         sim.look()
         sim.attempts.clear()

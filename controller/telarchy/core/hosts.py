@@ -21,7 +21,7 @@ class HostState(StrEnum):
     SUSPECT = "Suspect"  # missing, inside its grace
     DOWN = "Down"  # missing for longer than its grace
     UNKNOWN = "Unknown"  # not probed yet, or the controller is cut off
-    MAINTENANCE = "Maintenance"  # announced to be away until a time
+    MAINTENANCE = "Maintenance"  # announced until a time: neither missed nor used, whether it answers or not
 
 
 def host_state(
@@ -37,10 +37,11 @@ def host_state(
     `grace`, `now` and `maintenance_until` in seconds (`now` and `maintenance_until` since the epoch). A host
     that is late from its maintenance has its whole grace from then on: it was not missed before.
     """
-    if evidence is not None and evidence.reached:
-        return HostState.UP, None
+    # Before it goes too: what is begun on it then is cut off in the middle.
     if maintenance_until is not None and now < maintenance_until:
         return HostState.MAINTENANCE, maintenance_until
+    if evidence is not None and evidence.reached:
+        return HostState.UP, None
     if evidence is None or evidence.reached is None or cut_off:
         return HostState.UNKNOWN, None
     missed = evidence.missing_for

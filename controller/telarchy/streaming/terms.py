@@ -246,11 +246,14 @@ def _host_state(
     host: Host, fleet: FleetSpec, seen: Observation, now: float
 ) -> tuple[HostState, float | None]:
     span = fleet.grace.for_class(host.spec.host_class)
+    evidence = seen.hosts.get(host.name)
+    # What is live stays so for as long as its host answers, announced to go or not.
+    announced = None if evidence is not None and evidence.reached else host.spec.maintenance
     return host_state(
-        seen.hosts.get(host.name),
+        evidence,
         grace=span.seconds if span is not None else 0.0,
         now=now,
-        maintenance_until=host.spec.maintenance.until.timestamp() if host.spec.maintenance else None,
+        maintenance_until=announced.until.timestamp() if announced is not None else None,
         cut_off=seen.cut_off and host.spec.connection.local is None,
     )
 

@@ -22,7 +22,8 @@ def missing(seconds: float) -> HostEvidence:
     ("evidence", "options", "state", "changes_at"),
     [
         (HostEvidence("a", True), {}, UP, None),
-        (HostEvidence("a", True), {"cut_off": True, "maintenance_until": 2000.0}, UP, None),
+        (HostEvidence("a", True), {"cut_off": True, "maintenance_until": 999.0}, UP, None),
+        (HostEvidence("a", True), {"maintenance_until": 2000.0}, AWAY, 2000.0),  # it goes at any moment
         (None, {}, UNKNOWN, None),
         (HostEvidence("a"), {}, UNKNOWN, None),
         (missing(0), {}, SUSPECT, 1100.0),
