@@ -141,6 +141,55 @@ async def test_the_columns_that_kubectl_prints(api, operators, plugin, tmp_path)
     }
 
 
+KUBECTL_WORDS = (
+    ("hosts", "-o", "jsonpath={.items[*].metadata.name}"),
+    (
+        "host",
+        "attic",
+        "-o",
+        "jsonpath={.metadata.labels.example\\.org/rack}|{.spec.mediaRoots[-1].name}|{.nope}",
+    ),
+    (
+        "hosts",
+        "-o=jsonpath={range .items[*]}{.metadata.name}{'\\t'}{range .spec.mediaRoots[*]}{.path} {end}{'\\n'}{end}",
+    ),
+    ("hosts", "-o", "jsonpath={.items[?(@.metadata.name=='black')].spec}{.items[?(@.metadata.labels)].kind}"),
+    ("hosts", "-o", "jsonpath={.items[*]['metadata.name', 'spec.class']}|{.items..path}"),
+    ("hosts", "-o", "jsonpath-as-json={.items[*].metadata.labels}"),
+    ("hosts", "-o", "jsonpath={.items[7].kind}"),
+    ("hosts", "--sort-by=.spec.mediaRoots[0].reserve", "-o", "jsonpath={.items[*].metadata.name}"),
+    ("hosts", "--sort-by={.spec.nope}", "-o", "name"),
+    ("hosts", "-o", "custom-columns=NAME:.metadata.name,ROOTS:.spec.mediaRoots[*].name,NOPE:.nope"),
+    ("hosts", "-o=custom-columns=NAME:metadata.name,KIND:{.kind}", "-l=!rack", "--no-headers=true"),
+    ("fleets", "-o", "custom-columns=NAME:.metadata.name"),
+    ("host", "nope", "--ignore-not-found", "-o", "json"),
+    ("host", "nope", "-o", "jsonpath={.kind}"),
+    ("host", "black", "-A"),
+)
+
+
+async def test_templates_columns_and_order_are_those_of_kubectl(api, plugin, tmp_path):
+    attic = {"name": "main", "path": "/srv/attic", "reserve": "50Gi"}
+    black = {"name": "main", "path": "/srv/black", "reserve": "500Mi"}
+    other = {"name": "other", "path": "/srv/other"}
+    await api.apply("Host", "attic", HOST | {"mediaRoots": [attic, other]}, labels={"example.org/rack": "r1"})
+    await api.apply("Host", "black", HOST | {"mediaRoots": [black]})
+    for words in KUBECTL_WORDS:
+        process = await asyncio.create_subprocess_exec(
+            *("kubectl", f"--kubeconfig={tmp_path / 'plugin-kubeconfig'}", "get", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"HOME": str(tmp_path)},
+        )
+        theirs, _ = await process.communicate()
+        code, ours, complaints = await plugin("get", *words)
+        assert ours == theirs.decode(), (words, complaints)
+        assert bool(code) == bool(process.returncode), (words, complaints)
+    code, out, complaints = await plugin("get", "hosts", "-A", "--no-headers")
+    assert code == 0, complaints
+    assert [api.namespace, "black"] in [line.split()[:2] for line in out.splitlines()]
+
+
 async def test_the_operator_itself_is_asked_for_every_step(tmp_path):
     """With a kubectl that knows a Lease, a pod, and what is said in it."""
     asked = tmp_path / "asked"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from telarchy.cli import options
+from telarchy.cli import completing, options
 from telarchy.cli.client import connect
-from telarchy.cli.targets import complete_kind, parse_targets
+from telarchy.cli.targets import parse_targets
 from telarchy.errors import ConfigError
 from telarchy.resources import references
 from telarchy.resources.loader import Loaded, load_paths, load_text
@@ -44,7 +44,9 @@ def apply(filenames: tuple[str, ...], dry_run: bool, namespace: str, state: Path
 
 
 @click.command(short_help="Take resources out of the embedded store.")
-@click.argument("words", metavar="[KIND NAME... | KIND/NAME...]", nargs=-1, shell_complete=complete_kind)
+@click.argument(
+    "words", metavar="[KIND NAME... | KIND/NAME...]", nargs=-1, shell_complete=completing.complete_kind
+)
 @files
 @options.namespace
 @options.state

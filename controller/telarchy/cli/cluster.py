@@ -20,7 +20,7 @@ from telarchy.cli import exits
 from telarchy.cli.address import Address, kubectl
 from telarchy.core.words import rfc3339
 from telarchy.errors import ConfigError, TelarchyError
-from telarchy.resources.meta import API_VERSION, GROUP
+from telarchy.resources.meta import ALL_NAMESPACES, API_VERSION, GROUP
 from telarchy.resources.registry import KINDS, resolve_kind
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class ClusterClient:
                 yield answer
 
     def _run(self, *words: str, namespace: str = "") -> str:
+        if namespace == ALL_NAMESPACES:
+            return kubectl(self._address.options, *words, "--all-namespaces")
         return kubectl(self._address.options, f"--namespace={namespace or self._address.namespace}", *words)
 
     def _resources(self, *, kinds: Sequence[str] = (), namespace: str = "") -> list[dict[str, Any]]:
@@ -81,7 +83,14 @@ class ClusterClient:
         for one in items:
             one["metadata"].pop("managedFields", None)
         order = list(KINDS)
-        return sorted(items, key=lambda one: (order.index(one["kind"]), one["metadata"]["name"]))
+        return sorted(
+            items,
+            key=lambda one: (
+                order.index(one["kind"]),
+                one["metadata"].get("namespace", ""),
+                one["metadata"]["name"],
+            ),
+        )
 
     def loaded(self) -> Loaded:
         """The objects of the namespace as manifests are loaded, for `validate`; `host/black` stands for the file."""

@@ -8,39 +8,43 @@ from typing import Any
 
 import click
 
-from telarchy.cli import options, selector, table
+from telarchy.cli import completing, options, selector, table
 from telarchy.cli.client import connect
 from telarchy.cli.events import event_rows
-from telarchy.cli.get import document
-from telarchy.cli.targets import complete_kind, parse_targets, tell_missing
+from telarchy.cli.outputs import document
+from telarchy.cli.targets import parse_targets, tell_missing
 
 EVENTS_SHOWN = 20
 
 
 @click.command(short_help="Show all that is known of a resource.")
-@click.argument("words", metavar="KIND [NAME...] | KIND/NAME...", nargs=-1, shell_complete=complete_kind)
+@click.argument(
+    "words", metavar="KIND [NAME...] | KIND/NAME...", nargs=-1, shell_complete=completing.complete_kind
+)
 @options.labels
 @options.namespace
+@options.all_namespaces
 @options.state
-def describe(words: tuple[str, ...], labels: str, namespace: str, state: Path) -> int:
+def describe(words: tuple[str, ...], labels: str, namespace: str, all_namespaces: bool, state: Path) -> int:
     """Show what is declared, what is so, and what happened lately.
 
     Named ones that are not there are told after the others; it ends with 1 then.
     """
     targets = parse_targets(words)
     wanted = selector.wanted(labels, named=targets.named)
+    namespace = options.within(namespace, all_namespaces=all_namespaces, named=targets.named)
     client = connect(state)
     answer = client.ask("resources", kinds=list(targets.names), namespace=namespace)
     picked, missing = targets.pick(answer)
     found = [one for one in picked if selector.matches(wanted, one)]
     if not found and not missing:
-        click.echo(f"No resources found in {namespace} namespace.", err=True)
+        click.echo(options.nothing_found("resources", namespace), err=True)
     for index, one in enumerate(found):
         if index:
             click.echo("\n")
         events = client.ask(
             "events",
-            namespace=namespace,
+            namespace=one["metadata"].get("namespace", namespace),
             kind=one["kind"],
             name=one["metadata"]["name"],
             limit=EVENTS_SHOWN,

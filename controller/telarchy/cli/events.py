@@ -10,14 +10,18 @@ from typing import Any
 
 import click
 
-from telarchy.cli import options, table
+from telarchy.cli import completing, options, table
 from telarchy.cli.client import connect
-from telarchy.cli.targets import complete_kind, parse_targets
+from telarchy.cli.targets import parse_targets
 
 
 @click.command(short_help="Show what happened.")
 @click.option(
-    "--for", "about", metavar="KIND/NAME", help="Only events of this resource.", shell_complete=complete_kind
+    "--for",
+    "about",
+    metavar="KIND/NAME",
+    help="Only events of this resource.",
+    shell_complete=completing.complete_kind,
 )
 @click.option("--watch", "-w", is_flag=True, help="Go on, and print new ones.")
 @click.option(
@@ -26,11 +30,20 @@ from telarchy.cli.targets import complete_kind, parse_targets
 @click.option("--warnings", is_flag=True, help="Only warnings.")
 @options.output("text", "json")
 @options.namespace
+@options.all_namespaces
 @options.state
 def events(
-    about: str | None, watch: bool, limit: int, warnings: bool, output: str, namespace: str, state: Path
+    about: str | None,
+    watch: bool,
+    limit: int,
+    warnings: bool,
+    output: str,
+    namespace: str,
+    all_namespaces: bool,
+    state: Path,
 ) -> None:
     """Show what happened, oldest first. Equal events in a row are one line with a count."""
+    namespace = options.within(namespace, all_namespaces=all_namespaces, named=bool(about))
     arguments: dict[str, Any] = {"namespace": namespace, "limit": limit}
     if about:
         if "/" not in about:
@@ -48,9 +61,9 @@ def events(
         if output == "json":
             click.echo(json.dumps(found, indent=2))
         elif found:
-            click.echo(table.table(event_rows(found)))
+            click.echo(table.table(event_rows(found, with_namespace=all_namespaces)))
         else:
-            click.echo(f"No events found in {namespace} namespace.", err=True)
+            click.echo(options.nothing_found("events", namespace), err=True)
         return
     shown: dict[int, int] = {}
     widths: list[int] = []
@@ -61,7 +74,7 @@ def events(
             for one in new:
                 click.echo(json.dumps(one))
             continue
-        rows = event_rows(new)
+        rows = event_rows(new, with_namespace=all_namespaces)
         if not widths and new:
             widths = table.widths_of(rows)
             click.echo(table.line_of(rows[0], widths))
@@ -70,14 +83,25 @@ def events(
             click.echo(table.line_of(row, fitted))
 
 
-def event_rows(events: Sequence[dict[str, Any]], *, with_object: bool = True) -> list[list[str]]:
+def event_rows(
+    events: Sequence[dict[str, Any]], *, with_object: bool = True, with_namespace: bool = False
+) -> list[list[str]]:
     """Heading and rows."""
     now = time.time()
-    rows = [["LAST SEEN", "COUNT", "TYPE", "REASON", *(["OBJECT"] if with_object else []), "MESSAGE"]]
+    heading = ["LAST SEEN", "COUNT", "TYPE", "REASON", *(["OBJECT"] if with_object else []), "MESSAGE"]
+    rows = [["NAMESPACE"] * with_namespace + heading]
     for one in events:
         target = [f"{one['kind'].lower()}/{one['name']}"] if with_object else []
         seen = table.short_span(now - one["last"])
         rows.append(
-            [seen, str(one["count"]), one["type"], one["reason"], *target, one["message"].replace("\n", " ")]
+            [one["namespace"]] * with_namespace
+            + [
+                seen,
+                str(one["count"]),
+                one["type"],
+                one["reason"],
+                *target,
+                one["message"].replace("\n", " "),
+            ]
         )
     return rows

@@ -14,6 +14,7 @@ import click
 
 from telarchy import __version__
 from telarchy.cli import exits
+from telarchy.cli.habits import as_click_reads_it, verb_first
 from telarchy.cli.printing import no_room, reader_gone
 from telarchy.errors import ConfigError, TelarchyError
 
@@ -69,7 +70,11 @@ class Verbs(click.Group):
             close = get_close_matches(args[0], VERBS, 1)
             hint = f" Did you mean `{close[0]}`?" if close else ""
             ctx.fail(f"There is no verb `{args[0]}`.{hint}")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command, as_click_reads_it(rest, command)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, verb_first(args))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
+from telarchy.cli.completing import complete_namespace
+from telarchy.resources.meta import ALL_NAMESPACES
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -53,7 +56,11 @@ namespace = click.option(
     default="default",
     envvar="TELARCHY_NAMESPACE",
     show_default=True,
+    shell_complete=complete_namespace,
     help="The fleet.",
+)
+all_namespaces = click.option(
+    "--all-namespaces", "-A", is_flag=True, help="All fleets, whatever -n says; a column tells which."
 )
 labels = click.option("--selector", "-l", "labels", default="", help="Only resources with these labels.")
 source = click.option(
@@ -71,6 +78,18 @@ verify_signatures = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Follow only commits signed by someone in this allowed-signers file (ssh-keygen(1)).",
 )
+
+
+def within(namespace: str, *, all_namespaces: bool, named: bool) -> str:
+    """The namespace to ask for. Raises click.UsageError when resources are named too: a name is one of a namespace."""
+    if all_namespaces and named:
+        raise click.UsageError("a resource cannot be asked for by name in all namespaces; name one with -n")
+    return ALL_NAMESPACES if all_namespaces else namespace
+
+
+def nothing_found(what: str, namespace: str) -> str:
+    """The sentence for an empty answer."""
+    return f"No {what} found" + ("." if namespace == ALL_NAMESPACES else f" in {namespace} namespace.")
 
 
 def output(*choices: str) -> Callable[[F], F]:

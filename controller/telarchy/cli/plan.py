@@ -53,7 +53,7 @@ def plan(
         for line in plan_lines(shown):
             click.echo(line)
     else:
-        from telarchy.cli.get import document
+        from telarchy.cli.outputs import document
 
         click.echo(document({"apiVersion": "telarchy.dev/v1alpha1", "kind": "Plan", **shown}, output))
     if timings:

@@ -14,7 +14,7 @@ import click
 
 from telarchy.cli import options
 from telarchy.cli.client import connect
-from telarchy.cli.get import document
+from telarchy.cli.outputs import document
 from telarchy.cli.targets import not_found
 from telarchy.errors import ConfigError, TelarchyError
 from telarchy.resources.loader import resource_from_manifest

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
+from telarchy.cli.jsonpath import PathError
+from telarchy.cli.jsonpathreader import read_path
 from telarchy.core.words import format_bytes, format_span
 from telarchy.resources.meta import MESSAGE, Column, Kind
 from telarchy.resources.quantities import format_bit_rate
@@ -19,23 +22,33 @@ GAP = "   "
 ELASTIC = "STATUS"  # the column that gives way on a narrow terminal
 ELASTIC_LEAST = 24
 
-_STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[\?\(@\.(\w+)==\"([^\"]*)\"\)\]|\[(\d+)\]")
+_path = lru_cache(maxsize=256)(read_path)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which columns a table has besides its kind's own.
+
+    wide:        also the kind's columns of lower priority
+    prefixed:    names as `host/black`
+    namespaced:  the namespace, in front
+    label_keys:  a column for each of these labels
+    labels:      all labels, at the end
+    """
+
+    wide: bool = False
+    prefixed: bool = False
+    namespaced: bool = False
+    label_keys: tuple[str, ...] = ()
+    labels: bool = False
 
 
 def at_path(document: Any, path: str) -> Any:
-    """The value at a printer column's path (`.a.b`, `[0]`, `[?(@.type=="Ready")]`); None if there is none."""
-    here = document
-    for key, field, wanted, index in _STEP.findall(path):
-        if key:
-            here = here.get(key) if isinstance(here, Mapping) else None
-        elif field:
-            items = here if isinstance(here, list) else []
-            here = next((item for item in items if item.get(field) == wanted), None)
-        else:
-            here = here[int(index)] if isinstance(here, list) and len(here) > int(index) else None
-        if here is None:
-            return None
-    return here
+    """The first value at a path (`.a.b`, `[0]`, `[?(@.type=="Ready")]`); None if there is none."""
+    try:
+        return next(iter(_path(path).values(document)), None)
+    except PathError:
+        return None  # not of the shape that the path speaks of
 
 
 def age(stamp: str | None, now: float | None = None) -> str:
@@ -51,17 +64,30 @@ def short_span(seconds: float) -> str:
     return format_span(seconds if seconds < 600 else seconds // 60 * 60)
 
 
-def rows_of(
-    kind: Kind, resources: Sequence[Mapping[str, Any]], *, wide: bool, prefixed: bool
-) -> list[list[str]]:
-    """The heading and a row per resource. `prefixed`: names as `host/black`."""
-    columns = [column for column in kind.printer_columns if wide or column.priority == 0]
-    rows = [["NAME", *(column.name.upper() for column in columns)]]
+def rows_of(kind: Kind, resources: Sequence[Mapping[str, Any]], shape: Shape) -> list[list[str]]:
+    """The heading and a row per resource."""
+    columns = [column for column in kind.printer_columns if shape.wide or column.priority == 0]
+    heading = ["NAME", *(column.name.upper() for column in columns)]
+    heading += [key.rpartition("/")[2].upper() for key in shape.label_keys]
+    rows = [heading + ["LABELS"] * shape.labels]
     for one in resources:
-        name = one["metadata"]["name"]
-        shown = f"{kind.singular}/{name}" if prefixed else name
-        rows.append([shown, *(_cell(one, column) for column in columns)])
+        metadata = one["metadata"]
+        labels = metadata.get("labels") or {}
+        name = f"{kind.singular}/{metadata['name']}" if shape.prefixed else metadata["name"]
+        row = [name, *(_cell(one, column) for column in columns)]
+        row += [labels.get(key, "") for key in shape.label_keys]
+        if shape.labels:
+            row.append(",".join(f"{key}={labels[key]}" for key in sorted(labels)) or NONE)
+        rows.append(row)
+    if shape.namespaced:
+        spaces = ["NAMESPACE", *(one["metadata"].get("namespace", "") for one in resources)]
+        rows = [[space, *row] for space, row in zip(spaces, rows, strict=True)]
     return rows
+
+
+def one_line(text: str) -> str:
+    """A cell's text: what would begin a new line does not."""
+    return text.replace("\n", " ")
 
 
 def _cell(resource: Mapping[str, Any], column: Column) -> str:
@@ -79,7 +105,7 @@ def _cell(resource: Mapping[str, Any], column: Column) -> str:
         return format_bytes(value)
     if isinstance(value, int) and "bits per second" in column.description.lower():
         return format_bit_rate(value)
-    return str(value).replace("\n", " ") or NONE
+    return one_line(str(value)) or NONE
 
 
 def widths_of(rows: Sequence[Sequence[str]], *, room: int | None = None) -> list[int]:

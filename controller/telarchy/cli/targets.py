@@ -38,10 +38,15 @@ class Targets:
 
     def pick(self, resources: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
         """Those that are meant, and a sentence for each named one that is not there."""
-        picked, missing = [], []
+        picked: list[dict[str, Any]] = []
+        missing: list[str] = []
         for kind, names in self.names.items():
-            mine = {one["metadata"]["name"]: one for one in resources if one["kind"] == kind}
-            for name in names or mine:
+            all_of_kind = [one for one in resources if one["kind"] == kind]
+            if not names:
+                picked += map(dict, all_of_kind)
+                continue
+            mine = {one["metadata"]["name"]: one for one in all_of_kind}
+            for name in names:
                 if name in mine:
                     picked.append(dict(mine[name]))
                 else:
@@ -103,22 +108,3 @@ def tell_missing(missing: Sequence[str]) -> int:
     for sentence in missing:
         click.echo(f"telarchy: {sentence}", err=True)
     return exits.ERROR if missing else exits.OK
-
-
-def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    """Shell completion of kinds; of names too, once a kind is there."""
-    given: tuple[str, ...] = ctx.params.get(param.name or "") or ()
-    if not given and "/" not in incomplete:
-        return [one.plural for one in KINDS.values() if one.plural.startswith(incomplete)]
-    from telarchy.cli.client import connect
-
-    prefix = f"{incomplete.partition('/')[0]}/" if "/" in incomplete else ""
-    kind = resolve_kind(prefix.rstrip("/") or given[0])
-    if kind is None:
-        return []
-    try:
-        found = connect(ctx.params["state"], quiet=True).ask("resources", kinds=[kind.name])
-    except TelarchyError:
-        return []
-    names = [prefix + one["metadata"]["name"] for one in found]
-    return [name for name in names if name.startswith(incomplete)]

@@ -38,6 +38,7 @@ GROUP = "telarchy.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 DEFAULT_NAMESPACE = "default"
+ALL_NAMESPACES = "*"  # in a question, for any namespace; no name can look like that
 
 MAX_NAME = 63
 MAX_MESSAGE = 4096  # characters of a condition's message; metav1 allows 32768, nobody reads that

@@ -14,7 +14,7 @@ from telarchy.errors import ConfigError, TelarchyError
 from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets, SecretResolver
 from telarchy.resources import references
 from telarchy.resources.loader import load_text
-from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, Ref
+from telarchy.resources.meta import ALL_NAMESPACES, API_VERSION, DEFAULT_NAMESPACE, Ref
 from telarchy.resources.registry import KINDS, resolve_kind
 from telarchy.store import Store
 from telarchy.store.events import EventRecord
@@ -77,7 +77,8 @@ class Answers:
     def resources(
         self, *, kinds: Iterable[str] = (), namespace: str = DEFAULT_NAMESPACE
     ) -> list[dict[str, Any]]:
-        """Declared resources with their statuses, kinds in the order of the registry. No `kinds`: all."""
+        """Declared resources with their statuses, kinds in the order of the registry. No `kinds`: all. A `namespace` is
+        one, or ALL_NAMESPACES."""
         wanted = {self._kind(text) for text in kinds} or set(KINDS)
         statuses = self._store.statuses.all()
         found = self._store.manifests()
@@ -86,8 +87,9 @@ class Answers:
         for ref, problems in self._stalled().items():
             found[ref] = _stalled(ref, found.get(ref), statuses.get(ref), problems)
         order = list(KINDS)
-        refs = [ref for ref in found if ref.kind in wanted and ref.namespace == namespace]
-        return [found[ref] for ref in sorted(refs, key=lambda ref: (order.index(ref.kind), ref.name))]
+        refs = [ref for ref in found if ref.kind in wanted and namespace in (ref.namespace, ALL_NAMESPACES)]
+        refs.sort(key=lambda ref: (order.index(ref.kind), ref.namespace, ref.name))
+        return [found[ref] for ref in refs]
 
     def events(
         self, *, namespace: str = DEFAULT_NAMESPACE, kind: str = "", name: str = "", limit: int = EVENTS_SHOWN
@@ -95,7 +97,7 @@ class Answers:
         """Events, oldest first; of one resource when `kind` and `name` are given."""
         ref = Ref(self._kind(kind), namespace, name) if kind else None
         records = self._store.events.recent(limit, ref=ref)
-        return [_event(record) for record in records if record.ref.namespace == namespace]
+        return [_event(record) for record in records if namespace in (record.ref.namespace, ALL_NAMESPACES)]
 
     def plan(self) -> dict[str, Any] | None:
         """The last round; None when there never was one."""
