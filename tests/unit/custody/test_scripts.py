@@ -135,6 +135,19 @@ async def test_a_title_that_is_a_file(volume: Volume) -> None:
     assert volume.everything() == {"films/one.mkv": b"film"}
 
 
+async def test_a_rename_that_the_disk_does_not_keep_is_no_commit(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume.stage(ACTION, "tv/show/S1/e1")
+    (tmp_path / "sync").write_text(
+        "#!/bin/sh\nsleep 0.5\necho 'sync: error syncing: Input/output error' >&2\nexit 1\n"
+    )
+    (tmp_path / "sync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = await commit(volume, "tv/show/S1")
+    assert done.code == shell.FAILED and "Input/output error" in done.complaint
+
+
 async def test_committing_twice_changes_nothing(volume: Volume) -> None:
     volume.stage(ACTION, "tv/show/S1/e1")
     first = await commit(volume, "tv/show/S1")

@@ -12,6 +12,7 @@ plain_path . ".telarchy/staging/$action/$title"
 plain_path . "$title"
 staged=./.telarchy/staging/$action
 
+settling=
 clash() { refuse "$CONFLICT" "$1 is in the way: something else has that name, and nothing is overwritten"; }
 
 # move_one FROM TO: rename; TO must not be there.
@@ -36,7 +37,8 @@ whole() {
         parent=${parent%/*}
         set -- "$@" "$parent"
     done
-    settle "$@"
+    settle "$@" & # while it is listed
+    settling=$!
 }
 
 same_device() {
@@ -93,5 +95,6 @@ if [ -e "$staged/$title" ]; then
 fi
 rm -rf -- "$staged" "$staged.begun"
 list_title "$batch" "$title"
+[ -z "$settling" ] || wait "$settling" || exit "$FAILED"
 at_volume "$root" "$id"
 printf 'end %s\000' "$listed"
