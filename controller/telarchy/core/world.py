@@ -22,6 +22,8 @@ class World:
     departing: resources that a person deleted and that are kept (Kubernetes: by a finalizer) until what they have
                on hosts is undone; not in `resources`. Alone, what is gone from the source is simply gone: rooms
                compare hosts with `resources` either way, and take this for the names of what they undo
+    source:    what is said of the place all this came from, "" where nothing is
+    followed:  False: the place cannot be followed now, and this is what it last declared
     """
 
     resources: Mapping[Ref, Resource] = field(default_factory=dict)
@@ -30,6 +32,8 @@ class World:
     complete: bool = True
     stalled: Mapping[Ref, tuple[Problem, ...]] = field(default_factory=dict)
     departing: Mapping[Ref, Resource] = field(default_factory=dict)
+    source: str = ""
+    followed: bool = True
 
     def of(self, kind: type[R]) -> list[R]:
         """All resources of a kind, by name."""

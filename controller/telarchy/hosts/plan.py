@@ -13,7 +13,7 @@ from telarchy.core.world import World
 from telarchy.resources.duties import assign_duties
 from telarchy.resources.fleet import Fleet, FleetSpec
 from telarchy.resources.host import Host
-from telarchy.resources.meta import Ref
+from telarchy.resources.meta import MAX_MESSAGE, Ref
 
 _ENROL_FIRST = ("HostKeyUnknown", "HostKeyChanged", "AuthenticationFailed")
 
@@ -37,7 +37,7 @@ def plan_hosts(world: World, seen: Observation, now: float) -> Plan:
             "duties": [{"name": duty.name, "rule": duty.rule} for duty in duties.get(host.name, ())]
         }
     if fleets:
-        statuses[fleets[0].ref] = _fleet(policy, states, seen)
+        statuses[fleets[0].ref] = _fleet(policy, states, seen, world)
     return Plan(statuses=statuses, wake_at=min(moments, default=None))
 
 
@@ -110,7 +110,9 @@ def _grace_left(evidence: HostEvidence | None, changes_at: float | None, now: fl
     return (changes_at - now if changes_at is not None else 0.0) + missing
 
 
-def _fleet(policy: FleetSpec, states: Sequence[tuple[Host, HostState]], seen: Observation) -> dict[str, Any]:
+def _fleet(
+    policy: FleetSpec, states: Sequence[tuple[Host, HostState]], seen: Observation, world: World
+) -> dict[str, Any]:
     up = sum(state is HostState.UP for _, state in states)
     missing = [host.name for host, state in states if state not in (HostState.UP, HostState.MAINTENANCE)]
     steady = [(host.name, state) for host, state in states if host.spec.always_on]
@@ -130,7 +132,12 @@ def _fleet(policy: FleetSpec, states: Sequence[tuple[Host, HostState]], seen: Ob
     else:
         away = f", missing: {', '.join(missing)}" if missing else ""
         ready = _condition("Ready", True, "Running", f"{up} of {plural(len(states), 'host')} up{away}")
-    return {"hosts": {"total": len(states), "up": up}, "conditions": [ready]}
+    if not world.followed:
+        ready["message"] += f"; kept as it was last declared: {world.source}"
+    status: dict[str, Any] = {"hosts": {"total": len(states), "up": up}, "conditions": [ready]}
+    if world.source:
+        status["source"] = {"revision": world.revision, "message": world.source[:MAX_MESSAGE]}
+    return status
 
 
 def _condition(kind: str, status: bool | None, reason: str, message: str) -> dict[str, Any]:

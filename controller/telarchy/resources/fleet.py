@@ -281,19 +281,13 @@ class HeldChange(Status):
     since: Time | None = None
 
 
-class ControllerState(Status):
-    """Which controller holds the lease."""
-
-    id: str = Field(default="", max_length=253)
-    epoch: Count = Field(default=0, description="Fencing epoch; hosts refuse to see it go backwards.")
-    since: Time | None = None
-
-
 class SourceState(Status):
-    """Where the desired state came from."""
+    """Where the desired state came from; left out on a cluster, where it is the objects themselves."""
 
-    revision: str = Field(default="", max_length=253)
-    message: str = Field(default="", max_length=4096)
+    revision: str = Field(default="", max_length=253, description="The one that is followed.")
+    message: str = Field(
+        default="", max_length=4096, description="What was read; or why a newer one is not followed."
+    )
 
 
 class FleetStatus(ResourceStatus):
@@ -306,7 +300,6 @@ class FleetStatus(ResourceStatus):
     held: Annotated[tuple[HeldChange, ...], Field(max_length=64)] = Field(
         default=(), description="Changes that wait for a person."
     )
-    controller: ControllerState | None = None
     source: SourceState | None = None
 
 

@@ -87,6 +87,8 @@ class Revision:
             complete=self.complete,
             stalled={ref: found for ref, found in self.stalled.items() if ref.namespace == namespace},
             departing={ref: one for ref, one in self.departing.items() if ref.namespace == namespace},
+            source=self.message,
+            followed=self.healthy,
         )
 
 
