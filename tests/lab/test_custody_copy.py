@@ -317,6 +317,37 @@ async def test_a_cut_cable_between_the_hosts(lab: Lab, fleet: MakeFleet, tmp_pat
         assert time.monotonic() - began < 60, "the controller relays"
 
 
+# As soon as something has arrived: the line of two rsyncs.
+CUT_TWO = f"""
+tries=0
+until [ "$(find {MEDIA}/.telarchy/staging -type f -name 'f*' | head -n 200 | wc -l)" -eq 200 ]; do
+    tries=$((tries + 1)); [ "$tries" -lt 2000 ] || exit 1
+    sleep 0.01
+done 2>/dev/null
+pgrep -f '^rsync .*--files-from=[^ ]*/more ' >/dev/null && pkill -x ssh
+"""
+
+
+async def test_many_small_files_whose_line_breaks(lab: Lab, fleet: MakeFleet, tmp_path: Path) -> None:
+    nas, vps = fleet("nas", "vps")
+    folder = f"{MEDIA}/{TITLE}"
+    text = """mkdir -p "$1" && cd "$1" && head -c 120000000 /dev/urandom | split -b 20000 -a 4 -d - f &&
+        touch -d 2024-01-01 f* && chown -R media: /srv/media/tv"""
+    await asyncio.to_thread(nas.run, ["sh", "-c", text, "sh", folder])
+    wanted = contents(nas)
+    assert len(wanted) == 6000
+    async with custody_of(tmp_path, lab, nas, vps) as custody:
+        action = custody.copy("nas", "vps")
+        cutting = asyncio.create_task(asyncio.to_thread(vps.run, CUT_TWO))
+        with pytest.raises(ActionFailed) as caught:
+            await custody.act(action)
+        await cutting
+        assert caught.value.transient and not vps.exists(folder)
+        arrived = staged(vps)
+        await _again(custody, action)
+        assert arrived > 0 and contents(vps) == wanted and staged(vps) == 0
+
+
 CONTROLLER = """
 import asyncio, json, pathlib, sys
 from tests.lab.test_custody_copy import SshFleet, TITLE
