@@ -15,7 +15,7 @@ TERMINATED = 143
 TEXT = """\
 Exit codes:
 
-  0    done; for `plan`: everything is as declared, nothing would be done
+  0    done; for `plan`: nothing would be done; for `run --until-settled`: everything declared is so
   1    an error, told on stderr; for `validate`: errors in manifests (with --strict, warnings too);
        for `schema --check`: the files are stale
   2    `plan` only: there are changes to make (waiting and held ones count)

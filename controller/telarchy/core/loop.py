@@ -154,8 +154,11 @@ class Reconciler:
         for capability in self.capabilities.values():
             await capability.observe(read_only=read_only)
 
-    async def run_until_settled(self, timeout: float) -> bool:
-        """Run until everything declared is so. False when `timeout` seconds pass before."""
+    async def run_until_settled(self, timeout: float, *, also: Callable[[], bool] = lambda: True) -> bool:
+        """Run until everything declared is so. False when `timeout` seconds pass before.
+
+        also:  what must hold besides; asked while all is settled
+        """
         looked = asyncio.create_task(self.observe())
         running = asyncio.create_task(self.run())
         deadline = time.monotonic() + timeout
@@ -166,7 +169,7 @@ class Reconciler:
                     await running
                 if looked.done():
                     await looked
-                    if self.settled:
+                    if self.settled and also():
                         return True
             return False
         finally:

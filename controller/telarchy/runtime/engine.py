@@ -16,6 +16,7 @@ from telarchy.runtime.revision import Revision, Source
 from telarchy.runtime.rooms import Rooms, furnish
 from telarchy.runtime.snapshot import snapshot
 from telarchy.runtime.tenure import Tenure
+from telarchy.runtime.troubles import troubles_of
 from telarchy.store import Store
 
 __all__ = ["Engine", "FleetJournal", "Rooms", "furnish"]
@@ -103,7 +104,13 @@ class Engine:
             revision=self.revision.revision,
             looked=self._rooms.looked(),
             steps=steps,
+            world=self.reconciler.world,
         )
+
+    @property
+    def as_declared(self) -> bool:
+        """Whether the last round saw nothing that a person has to see to."""
+        return not troubles_of(self.reconciler.plan, self.reconciler.world)
 
     @property
     def trouble(self) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from telarchy.core.observation import Observation, Progress
 from telarchy.core.plan import Hold, Plan, Step
-from telarchy.core.report import is_calm
+from telarchy.core.world import World
+from telarchy.runtime.troubles import troubles_of
 
 STEPS_KEPT = 2000  # of a plan in the store and over the socket; the rest is counted
 
@@ -25,6 +26,7 @@ def snapshot(
     revision: str = "",
     looked: Mapping[str, float] | None = None,
     steps: int | None = STEPS_KEPT,
+    world: World | None = None,
 ) -> dict[str, Any]:
     """What a round saw and decided.
 
@@ -32,6 +34,7 @@ def snapshot(
     complete:  desired state was read; before that, nothing is settled
     looked:    when each host's evidence was last brought up to date, likewise
     steps:     how many steps to list at most; the others are added to `beyond`
+    world:     what was declared; without it, every host that is away is a trouble
     """
     listed = plan.steps if steps is None else plan.steps[:steps]
     left_out = plan.steps[len(listed) :]
@@ -53,10 +56,7 @@ def snapshot(
             if "met" in status and "titles" in status
         ],
         "troubles": [
-            {"name": str(ref), "message": one["message"] or one["reason"]}
-            for ref, status in sorted(plan.statuses.items())
-            for one in status.get("conditions", [])
-            if one["type"] == "Ready" and not is_calm(one)
+            {"name": str(trouble.ref), "message": trouble.message} for trouble in troubles_of(plan, world)
         ],
         "cutOff": seen.cut_off,
         "hosts": {

@@ -203,7 +203,8 @@ async def _until_settled(engine: Engine, limit: float) -> Ended:
     with suppress(TimeoutError):
         async with asyncio.timeout(limit):
             await engine.declared.wait()
-    settled = await engine.reconciler.run_until_settled(limit - (time.monotonic() - began))
+    left = limit - (time.monotonic() - began)
+    settled = await engine.reconciler.run_until_settled(left, also=lambda: engine.as_declared)
     if not settled:
         return Ended.NOT_SETTLED
     return Ended.FAILED if wanting(engine.revision) else Ended.SETTLED

@@ -1,5 +1,6 @@
 """The command line as a person and as a script meet it: what is printed where, and how it ends."""
 
+import asyncio
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from telarchy.cli import main as entry
+from telarchy.runtime.standalone import RunOptions, controller, run
 from telarchy.store import Store
 from tests.unit.cli.smallfleet import BROKEN, MANIFESTS
 
@@ -322,12 +324,30 @@ class TestRun:
         assert "settled: everything is as declared (floor 'films' 4/4 met)" in ended.out
         assert "custodyfloor/films" in ended.out
 
-    def test_a_settled_run_does_not_call_a_stuck_host_as_declared(self, telarchy, fleet, toys):
+    def test_a_host_in_trouble_is_not_everything_that_was_declared(self, telarchy, fleet, toys):
         toys.stuck = "/srv cannot be written to"
-        ended = telarchy("run", "--source", fleet, "--until-settled")
-        assert ended.code == 0
-        assert "  ! host/black: /srv cannot be written to\n" in ended.out
-        assert "settled: all else is as declared (floor 'films' 4/4 met)" in ended.out
+        ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "1s")
+        assert ended.code == 3
+        assert "not settled within 1s\nNot as declared:\n" in ended.err
+        assert "  ! host/black: /srv cannot be written to\n" in ended.err
+        assert len(toys.placed) == 4 and "settled: " not in ended.out
+
+    def test_trouble_that_ends_in_time_is_waited_for(self, telarchy, fleet, toys):
+        toys.stuck = "/srv cannot be written to"
+        asked = RunOptions(state=fleet.parent / "state", source=str(fleet), until_settled=True, timeout=60)
+
+        async def mended():
+            async with controller(asked, rooms=toys.rooms()) as running:
+                keeping = asyncio.create_task(run(running, asked))
+                while len(toys.placed) < 4 or not running.engine.reconciler.settled:
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.5)
+                assert not keeping.done()
+                toys.stuck = ""
+                running.engine.nudge()
+                return await keeping
+
+        assert asyncio.run(mended()) == 0
 
     def test_not_settled_ends_with_3(self, telarchy, fleet, toys):
         toys.seconds = 60
