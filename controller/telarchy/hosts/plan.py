@@ -133,7 +133,7 @@ def _fleet(
         away = f", missing: {', '.join(missing)}" if missing else ""
         ready = _condition("Ready", True, "Running", f"{up} of {plural(len(states), 'host')} up{away}")
     if not world.followed:
-        ready["message"] += f"; kept as it was last declared: {world.source}"
+        ready["message"] += f"; {world.source}"
     status: dict[str, Any] = {"hosts": {"total": len(states), "up": up}, "conditions": [ready]}
     if world.source:
         status["source"] = {"revision": world.revision, "message": world.source[:MAX_MESSAGE]}

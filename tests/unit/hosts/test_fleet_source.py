@@ -1,9 +1,12 @@
 """The Fleet says which revision of the declaration it keeps, and why a newer one is not followed."""
 
+from dataclasses import replace
+
 from tests.world import fleet, host
 
 from telarchy.core.observation import Observation
 from telarchy.hosts.plan import plan_hosts
+from telarchy.runtime.kubernetes.objects import compose
 from telarchy.runtime.revision import Revision
 
 HOUSE = (fleet(), host("attic"))
@@ -18,15 +21,16 @@ def told(revision: Revision) -> tuple[dict[str, str] | None, str]:
 def test_a_revision_that_is_followed() -> None:
     source, ready = told(Revision(HOUSE, revision="4f2a", message="2 resources"))
     assert source == {"revision": "4f2a", "message": "2 resources"}
-    assert "declared" not in ready
+    assert "resources" not in ready
 
 
 def test_one_that_is_not_followed_is_told_where_people_look() -> None:
     why = "revision 9b01 is not followed: home/floor.yaml:6:3: spec.copeis: unknown field"
     source, ready = told(Revision(HOUSE, revision="4f2a", message=why, healthy=False))
     assert source == {"revision": "4f2a", "message": why}
-    assert ready.endswith(f"; kept as it was last declared: {why}")
+    assert ready.endswith(f"; {why}")
 
 
 def test_on_a_cluster_there_is_none() -> None:
-    assert told(Revision(HOUSE, revision="7"))[0] is None
+    """Its objects are the source; a status that names their state would be written at every edit."""
+    assert told(replace(compose((), complete=True), resources=HOUSE))[0] is None

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from telarchy.core.action import stable_id
-from telarchy.core.words import plural
 from telarchy.errors import ConfigError, Problem
 from telarchy.resources import references
 from telarchy.resources.host import Host
@@ -151,15 +150,11 @@ def compose(objects: Sequence[Held], *, complete: bool) -> Revision:
         stalled[ref] = (*stalled.get(ref, ()), replace(problem, file=""))
         if problem.rule in UNUSABLE:
             resources.pop(ref, None)
-    message = plural(len(held), "object")
-    if stalled:
-        message += f", {len(stalled)} of them stalled"
     return Revision(
         resources=tuple(resources.values()),
         stalled=stalled,
         problems=tuple(problem for problems in stalled.values() for problem in problems),
         revision=_digest(held),
-        message=message,
         complete=complete,
         departing={ref: one for ref, one in departing.items() if one.undone},
     )
