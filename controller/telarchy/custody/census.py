@@ -41,8 +41,8 @@ def sort_key(level: int, priority: int, size: int) -> int:
 Tally = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 """A number per title id."""
 
-_Volumes = tuple[tuple[str, bool], ...]
-"""Volumes, and of which of them the titles are left out that may be another volume's copies."""
+_Volumes = tuple[tuple[str, int], ...]
+"""Volumes, and which titles are left out on each: 0 none, 1 the hidden ones, 2 those and the borrowed ones."""
 
 
 @dataclass(eq=False)
@@ -78,6 +78,7 @@ class Census:
     inputs:    what was counted: each floor, and how it weighs each volume
     readings:  when which copy is due to be read again
     borrowed:  by volume, ids of the titles whose copies there may be another volume's
+    hidden:    by volume, ids of the titles that nobody can look at there now
     """
 
     def __init__(
@@ -89,16 +90,14 @@ class Census:
         self.readings = Readings()
         self._verdicts: tuple[dict[int, tuple[TitleView, Weighing]], ...] = tuple({} for _ in self.inputs)
         self.size = self._title_sizes()
-        self._places = {
-            volume: standing.borrowed
-            for _, standings in self.inputs
-            for volume, standing in standings.items()
-            if standing.borrowed and volume in catalogue.holdings
-        }
-        self.borrowed: dict[str, npt.NDArray[np.int32]] = {
-            volume: self._lying_in(folders, catalogue.holdings[volume].title.tolist())
-            for volume, folders in self._places.items()
-        }
+        self.borrowed: dict[str, npt.NDArray[np.int32]] = {}
+        self.hidden: dict[str, npt.NDArray[np.int32]] = {}
+        self._places: list[tuple[dict[str, npt.NDArray[np.int32]], str, tuple[str, ...]]] = []
+        for volume, standing in {key: one for _, of in self.inputs for key, one in of.items()}.items():
+            for ids, folders in ((self.borrowed, standing.borrowed), (self.hidden, standing.hidden)):
+                if folders and volume in catalogue.holdings:
+                    ids[volume] = self._lying_in(folders, catalogue.holdings[volume].title.tolist())
+                    self._places.append((ids, volume, folders))
         counted: dict[_Volumes, Tally] = {}
         self.floors = tuple(self._count(terms, standings, counted) for terms, standings in self.inputs)
         self._weigh_anew(sorted(catalogue.irregular))
@@ -116,10 +115,10 @@ class Census:
             count = len(self.catalogue.names)
             if count > len(self.size):
                 self._grow(count)
-            for volume, folders in self._places.items():
+            for ids, volume, folders in self._places:
                 more = self._lying_in(folders, changed)
                 if len(more):
-                    self.borrowed[volume] = np.union1d(self.borrowed[volume], more)
+                    ids[volume] = np.union1d(ids[volume], more)
             self._weigh_anew(sorted(changed))
         self.version = self.catalogue.version
         return True
@@ -164,10 +163,11 @@ class Census:
     def _domains(self, volumes: _Volumes, standings: Mapping[str, Standing]) -> Tally:
         """Copies of each title on distinct failure domains, over these volumes."""
         by_domain: dict[str, list[npt.NDArray[np.int32]]] = {}
-        for volume, own in volumes:
+        for volume, left_out in volumes:
             here = self.catalogue.holdings[volume].title
-            if own:
-                here = np.setdiff1d(here, self.borrowed[volume], assume_unique=True)
+            for unsure in (self.borrowed, self.hidden)[2 - left_out :]:
+                if volume in unsure:
+                    here = np.setdiff1d(here, unsure[volume], assume_unique=True)
             by_domain.setdefault(standings[volume].domain, []).append(here)
         count = len(self.catalogue.names)
         counted: Tally = np.zeros(count, np.uint8) if len(by_domain) < 256 else np.zeros(count, np.uint16)
@@ -188,9 +188,9 @@ class Census:
         steady = [volume for volume in counting if standings[volume].always_on]
 
         def over(volumes: list[str], least: Weight, *, borrowed: bool = False) -> Tally:
-            whole = borrowed or least <= Weight.UNKNOWN
+            left_out = 0 if least <= Weight.UNKNOWN else 1 if borrowed else 2
             asked = tuple(
-                (volume, not whole and volume in self.borrowed)
+                (volume, left_out if volume in self.borrowed or volume in self.hidden else 0)
                 for volume in volumes
                 if standings[volume].weight >= least
             )

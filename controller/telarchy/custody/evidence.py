@@ -57,8 +57,9 @@ class VolumeSeen:
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
-    mounts:    folders in it where another file system is mounted, relative to the root: nothing can be copied there
+    mounts:    folders in it where another file system is mounted or was, relative to the root: nothing is copied there
     borrowed:  those of them where that may be another volume's
+    hidden:    folders in it that cannot be looked into, or that have lost what was mounted there
     toolless_until:  until when it gets no copies since its host had no rsync, seconds since the epoch; 0: it gets some
     """
 
@@ -80,6 +81,7 @@ class VolumeSeen:
     adoptable: bool = True
     toolless_until: float = 0.0
     mounts: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     borrowed: tuple[str, ...] = ()
 
     @property

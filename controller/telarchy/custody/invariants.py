@@ -86,12 +86,12 @@ class Look:
                 steady=host.always_on,
                 whole=one.complete,
                 counts=host.name in floor.allowed and not host.draining,
-                live=state is HostState.UP and volume.state in READABLE,
+                live=state is HostState.UP and volume.state in READABLE and not one.hidden,
                 gone=state is HostState.DOWN or (state is HostState.UP and self._given_up(volume)),
                 verified=one.verified,
                 damaged=one.damaged,
                 missing=one.missing,
-                own=not one.borrowed,
+                own=not one.borrowed and not one.hidden,
             )
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 DECLARE_IT = "mount it beside that root and declare it as a media root of its own"
@@ -55,6 +55,11 @@ def mounts_below(root: str, table: str) -> tuple[Mount, ...]:
 def concerns(title: str, folders: Iterable[str]) -> bool:
     """Whether a title is, lies in, or holds one of these folders."""
     return any(f"{title}/".startswith(f"{one}/") or one.startswith(f"{title}/") for one in folders)
+
+
+def lost_mount(title: str, known: Iterable[str], now: Collection[str]) -> str:
+    """Where something was mounted that holds some of a title, and is not mounted now; "" where all is as it was."""
+    return next((one for one in known if one not in now and concerns(title, (one,))), "")
 
 
 def device_of(number: str) -> str:

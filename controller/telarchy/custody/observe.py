@@ -246,7 +246,8 @@ class Observer:
                 # One hanging disk must not hide the others: from now on each is asked by itself.
                 self._separately.add(host)
         for state in states:
-            back = state.look is None and state.path in looks
+            look = looks.get(state.path)
+            back = look is not None and (state.look is None or state.look.mounts != look.mounts)
             state.look, state.trouble = looks.get(state.path), trouble
             state.trash = ()
             if state.look is not None and state.look.id:
@@ -315,7 +316,9 @@ class Observer:
                 )
                 if not done.full:
                     place = Place(link, state.path, standing.id)
-                    await look_again(place, key, touched, self._catalogue, self._clock.now())
+                    await look_again(
+                        place, key, touched, self._catalogue, self._clock.now(), blind=done.blind
+                    )
             except HostUnreachable:
                 state.touched |= touched
                 return False
@@ -326,6 +329,7 @@ class Observer:
                 return False
             first = not state.scanned_now
             state.memo, state.remark = done.memo, done.message
+            state.hidden = tuple(folder for folder in done.blind if folder)
             state.scanned, state.scanned_now = self._clock.now(), True
             if not self._read_only and self._save():
                 state.remember_scan(self._memory)

@@ -131,6 +131,7 @@ def standings_of(floor: FloorTerms, terms: Terms, custody: CustodySeen) -> dict[
             always_on=host.always_on,
             counts=host.name in floor.allowed and not host.draining,
             borrowed=volume.borrowed,
+            hidden=volume.hidden,
         )
     return found
 

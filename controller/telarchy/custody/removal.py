@@ -23,7 +23,7 @@ from telarchy.custody.looking import parse_look
 from telarchy.custody.manifest import FileSeen, Manifest, fingerprint
 from telarchy.custody.proof import FRESH_SECONDS, LAST_COPY, LEASE_SECONDS, FloorProof, VerifiedCopy
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
-from telarchy.custody.verifying import record
+from telarchy.custody.verifying import record, require_mounted
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, HostUnreachable, SafetyRefusal
@@ -91,6 +91,7 @@ async def _to_trash(bench: Workbench, victim: Place, writer: Writer, action: Tri
 async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -> None:
     """Digest the files of a keeper that were not read within the day, and record it."""
     now = await survey(place, title)
+    require_mounted(bench, key, title, now)
     recorded = bench.note_title(key, title, _whole(now, place.host, title))
     begun = bench.clock.now()
     stale = tuple(
@@ -165,7 +166,9 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
     place = await bench.place_to_change(action)
     report(Progress("verifying", 0, action.bytes))
     begun = bench.clock.now()
-    noted = bench.note_title(action.volume, action.title, (await survey(place, action.title)).manifest)
+    here = await survey(place, action.title)
+    require_mounted(bench, action.volume, action.title, here)
+    noted = bench.note_title(action.volume, action.title, here.manifest)
     recorded = {one.path: one for one in noted}
     wanted = [recorded[path] for path in action.paths if path in recorded]
     mine = await _readings(place, action.title, wanted)
@@ -219,7 +222,9 @@ async def _good_digests(
     """Digests of those files that a keeper has good right now: as recorded there, and as recorded of the damaged."""
     place = await bench.place(key)
     begun = bench.clock.now()
-    recorded = bench.note_title(key, title, (await survey(place, title)).manifest)
+    there = await survey(place, title)
+    require_mounted(bench, key, title, there)
+    recorded = bench.note_title(key, title, there.manifest)
     held = [one for one in recorded if one.path in paths and not one.damaged]
     read = await _readings(place, title, held)
     good = {}

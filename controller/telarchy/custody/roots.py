@@ -40,6 +40,7 @@ class RootState:
     look:        the last answer, None when the host did not give one
     trouble:     why nobody could look, when the host itself answers
     borrowed:    see VolumeSeen; as the last answer had it
+    hidden:      see VolumeSeen; as the last scan had it
     touched:     titles that the catalogue got from actions since the last scan
     due:         monotonic time of the next scan
     looked_at:   monotonic time of the last answer
@@ -62,6 +63,7 @@ class RootState:
     looked_at: float | None = None
     missing_for: float = 0.0
     borrowed: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     touched: set[str] = field(default_factory=set)
     scanning: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -99,9 +101,15 @@ class RootState:
             else frozenset(),
             missing_for=self.missing_for,
             adoptable=look is None or look.writable,
-            mounts=tuple(one.path for one in look.mounts) if look is not None else (),
+            mounts=self.mounts(),
             borrowed=self.borrowed,
+            hidden=self.hidden,
         )
+
+    def mounts(self) -> tuple[str, ...]:
+        """Folders where something is mounted, or was when the last scan compared."""
+        now = {one.path for one in self.look.mounts} if self.look is not None else set()
+        return tuple(sorted(now.union(self.memo.mounts)))
 
     def count_missing(self, now: float) -> None:
         """Add the time since the last answer to how long the volume is missing; `now` is monotonic."""
@@ -207,4 +215,5 @@ def shape_of(seen: VolumeSeen) -> tuple[object, ...]:
         seen.quarantined,
         seen.mounts,
         seen.borrowed,
+        seen.hidden,
     )

@@ -62,6 +62,7 @@ class Scanned:
     changed: bool
     full: bool
     blind: tuple[str, ...] = field(default=())
+    lost: tuple[str, ...] = field(default=())  # those of them where something was mounted
     others: int = 0
 
     @property
@@ -70,9 +71,15 @@ class Scanned:
         if not self.blind:
             return ""
         if "" in self.blind:
-            return "parts of it could not be read; titles there count as they were last seen"
+            return "parts of it could not be read; what is known of titles there is as it was last seen"
+        if self.lost:
+            shown = ", ".join(repr(folder) for folder in self.lost[:3])
+            return (
+                f"what was mounted at {shown} is not there; titles there are unknown until it is mounted again, or "
+                "until a file is put there by hand, which gives that disk up"
+            )
         shown = ", ".join(repr(folder) for folder in self.blind[:3])
-        return f"cannot read {shown}{' and more' if len(self.blind) > 3 else ''}; titles there count as last seen"
+        return f"cannot read {shown}{' and more' if len(self.blind) > 3 else ''}; titles there are unknown"
 
 
 def next_scan_after(duration: float, declared: float | None, *, roots: int = 1) -> float:
@@ -128,13 +135,25 @@ async def scan(
         changed,
         not answer.delta,
         tuple(sorted(blind)),
+        tuple(sorted(set(memo.mounts) & blind)),
         answer.now.others,
     )
 
 
-async def look_again(place: Place, key: str, titles: Iterable[str], catalogue: Catalogue, now: float) -> None:
-    """A difference says nothing of a file that came by an action and went again: ask for those titles."""
+async def look_again(
+    place: Place,
+    key: str,
+    titles: Iterable[str],
+    catalogue: Catalogue,
+    now: float,
+    *,
+    blind: Iterable[str] = (),
+) -> None:
+    """A difference says nothing of a file that came by an action and went again: ask for those titles, but for what
+    cannot be looked into."""
     for title in titles:
+        if under(title, blind):
+            continue
         seen = await survey(place, title)
         if seen.whole:
             catalogue.patch_volume(key, {title: seen.manifest or None}, now)

@@ -116,6 +116,8 @@ def _ripe(
         here = held.title[at] == ids
         latest = np.where(here, np.maximum(latest, held.since[at]), latest)
         doubtful |= here & (standing.weight != Weight.LIVE)
+        if volume in census.hidden:
+            doubtful |= here & np.isin(ids, census.hidden[volume])
         if volume in census.borrowed:
             borrowed |= here & np.isin(ids, census.borrowed[volume])
     up.frozen.update(dict.fromkeys(ids[borrowed].tolist(), BORROWED))
@@ -125,7 +127,7 @@ def _ripe(
     if len(young):
         up.wake(float(ripe_at[(ripe_at > now) & ~doubtful].min()))
     up.frozen.update(dict.fromkeys(young.tolist(), "it has been surplus for less than the cool-down"))
-    unsure = sorted({one.host for one in standings.values() if one.weight is not Weight.LIVE})
+    unsure = sorted({one.host for one in standings.values() if one.weight is not Weight.LIVE or one.hidden})
     up.frozen.update(
         dict.fromkeys(ids[doubtful].tolist(), f"nothing is removed while {', '.join(unsure)} cannot be asked")
     )

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from telarchy.core.action import Action
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
@@ -159,9 +161,10 @@ def _rows_to_read(
         number for title in reading if (number := census.catalogue.names.find(title)) is not None
     )
     begun = [row for number in numbers if (row := held.row(number)) is not None]
+    hidden = set(census.hidden.get(volume.key, np.zeros(0, np.int32)).tolist())
     yield from (row for row in begun if row in due)
-    first = due.oldest(VERIFICATIONS_AHEAD + len(begun) + len(seen.attempts))
-    yield from (row for row in first if row not in begun)
+    first = due.oldest(VERIFICATIONS_AHEAD + len(begun) + len(seen.attempts) + len(hidden))
+    yield from (row for row in first if row not in begun and int(held.title[row]) not in hidden)
 
 
 def plan_quarantines(

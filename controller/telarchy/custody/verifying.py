@@ -26,7 +26,8 @@ from telarchy.custody.digests import (
     require_all,
 )
 from telarchy.custody.manifest import Manifest
-from telarchy.custody.survey import Place, survey
+from telarchy.custody.mounts import lost_mount
+from telarchy.custody.survey import Place, TitleNow, survey
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import carry_out
 from telarchy.errors import ActionFailed, TelarchyError
@@ -46,6 +47,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
     place = await bench.place_to_change(action)
     report(Progress("looking", 0, action.bytes))
     now = await survey(place, action.title)
+    require_mounted(bench, action.volume, action.title, now)
     recorded = bench.note_title(action.volume, action.title, now.manifest)
     if now.kind in ("none", "alias"):
         raise ActionFailed(f"{quoted(action.title)} is no longer on {place.host}", reason="Changed")
@@ -79,6 +81,17 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
     whole.changed.update(unread)
     require_all(action.title, whole, place.host)
     return whole
+
+
+def require_mounted(bench: Workbench, volume: str, title: str, now: TitleNow) -> None:
+    """Raises ActionFailed(VolumeGone) where a title is not to be seen because what was mounted below the root is not:
+    what lies there is unknown then, and not gone."""
+    seen = bench.volume(volume)
+    if lost := lost_mount(title, seen.mounts, now.mounts):
+        raise ActionFailed(
+            f"{quoted(title)} on {seen.host} cannot be seen: what was mounted at {quoted(lost)} is not there",
+            reason="VolumeGone",
+        )
 
 
 def record(bench: Workbench, volume: str, title: str, verdict: Verdict, at: float) -> None:

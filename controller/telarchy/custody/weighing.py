@@ -41,6 +41,7 @@ class Standing:
     """A volume as one floor counts it. `counts`: allowed by the floor and not being drained.
 
     borrowed:  folders in it where something is mounted that may be another volume's
+    hidden:    folders in it that nobody can look into now
     """
 
     host: str
@@ -49,6 +50,7 @@ class Standing:
     always_on: bool
     counts: bool
     borrowed: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Holder:
     """One volume's share of a title. `missing` and `damaged` are paths; complete means neither.
 
     borrowed:  it lies where something is mounted that may be another volume's, so that it may be another's copy
+    hidden:    nobody can look at it now, or at a part of it
     """
 
     volume: str
@@ -67,6 +70,7 @@ class Holder:
     missing: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     borrowed: bool = False
+    hidden: bool = False
 
     @property
     def complete(self) -> bool:
@@ -75,12 +79,14 @@ class Holder:
     @property
     def live(self) -> bool:
         """Whether it can be read now. For what that counts, see `weight`."""
-        return self.standing.weight is Weight.LIVE
+        return self.standing.weight is Weight.LIVE and not self.hidden
 
     @property
     def weight(self) -> Weight:
-        """What it counts for: a copy that may be another one seen twice is neither counted nor made again."""
-        return min(self.standing.weight, Weight.UNKNOWN) if self.borrowed else self.standing.weight
+        """What it counts for. One that may be another one seen twice, or is out of sight, is neither counted nor made
+        again."""
+        unsure = self.borrowed or self.hidden
+        return min(self.standing.weight, Weight.UNKNOWN) if unsure else self.standing.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +151,21 @@ def _holder(
     missing: tuple[str, ...] = (),
     damaged: tuple[str, ...] = (),
 ) -> Holder:
-    held, places = catalogue.holdings[volume], standings[volume].borrowed
+    held, standing = catalogue.holdings[volume], standings[volume]
+    name = catalogue.names.name(int(held.title[at])) if standing.borrowed or standing.hidden else ""
     if held.flags[at] & DAMAGED and not damaged:
         damaged = ("?",)
     return Holder(
         volume,
-        standings[volume],
+        standing,
         int(held.bytes[at]),
         int(held.files[at]),
         int(held.verified[at]),
         int(held.since[at]),
         missing,
         damaged,
-        bool(places) and concerns(catalogue.names.name(int(held.title[at])), places),
+        concerns(name, standing.borrowed),
+        concerns(name, standing.hidden),
     )
 
 

@@ -52,7 +52,7 @@ def _volume(kept: Mapping[str, Any]) -> VolumeSeen:
     trash = (_known(TrashSeen, one) for one in known.get("trash", ()))
     known["trash"] = tuple(TrashSeen(**one | {"titles": tuple(one.get("titles", ()))}) for one in trash)
     known["quarantined"] = frozenset(known.get("quarantined", ()))
-    for places in ("mounts", "borrowed"):
+    for places in ("mounts", "borrowed", "hidden"):
         known[places] = tuple(known.get(places, ()))
     return VolumeSeen(**known)
 

@@ -12,7 +12,7 @@ from telarchy.core.action import Action
 from telarchy.core.clock import SteadyClock
 from telarchy.core.observation import Progress
 from telarchy.core.world import World
-from telarchy.custody.actions import AdoptVolume, Copy, Verify
+from telarchy.custody.actions import AdoptVolume, Copy, Quarantine, Verify
 from telarchy.custody.capability import Custody
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.evidence import VolumeSeen
@@ -141,6 +141,18 @@ class LocalFleet:
     def verify(self, title: str, letter: str = "a") -> Verify:
         size = sum(one.size for one in self.manifest(letter, title))
         return Verify(host=letter, root="main", volume=self.volumes[letter].id, title=title, bytes=size)
+
+    def quarantine(self, title: str, letter: str, keeper: str, *paths: str) -> Quarantine:
+        """Set these files of a title (all of them) aside, where another host has them as well."""
+        held = self.manifest(letter, title)
+        return Quarantine(
+            host=letter,
+            root="main",
+            volume=self.volumes[letter].id,
+            title=title,
+            paths=paths or tuple(one.path for one in held),
+            keepers=(self.volumes[keeper].id,),
+        )
 
     def adopt(self, letter: str, replaces: str = "") -> AdoptVolume:
         volume = self.volumes[letter]

@@ -115,6 +115,35 @@ def test_it_is_no_bar_to_two_that_are_sure_and_a_source_for_one_that_lacks() -> 
     assert step.decision is Decision.START and step.action.source_host == "c"
 
 
+def test_what_is_out_of_sight_is_unknown_no_source_and_no_reason_for_anything() -> None:
+    of = home(maxCopies=1)
+    for letter in "ab":
+        of.put(letter, FILM, files(GIB, read_at=NOW - 60), at=NOW - 365 * 86400.0)
+    of.set_volume("a", hidden=("films",), mounts=("films",), message="cannot read 'films'")
+    assert state(of) == {"unknown": 1}
+    made = plan_custody(of.world, of.observation(), NOW)
+    assert not [step for step in made.steps if isinstance(step.action, Copy | Trim)]
+    [worst] = made.statuses[Ref("CustodyFloor", "default", "all")]["worst"]
+    assert worst["reason"] == "HolderUnknown" and "cannot read 'films'" in worst["message"]
+    of.drop("b", FILM)
+    assert not plan_custody(of.world, of.observation(), NOW).steps
+    assert state(of) == {"unknown": 1}
+
+
+def test_what_is_out_of_sight_is_not_read_and_keeps_nothing_else_from_being_read() -> None:
+    of = home(verify={"every": "30d"})
+    for number in range(9):
+        of.put("a", f"films/F{number}", files(GIB))
+    of.put("a", "tv/Show/S1", files(GIB, read_at=NOW - 40 * 86400.0))
+    of.set_volume("a", hidden=("films",), mounts=("films",))
+    read = [
+        one.action.title
+        for one in plan_custody(of.world, of.observation(), NOW).steps
+        if one.action.verb == "Verify"
+    ]
+    assert read == ["tv/Show/S1"]
+
+
 def test_a_title_that_holds_a_mount_is_one_and_its_neighbours_are_not() -> None:
     of = home()
     of.set_volume("c", borrowed=("films/Alien/extras",), mounts=("films/Alien/extras",))
@@ -174,6 +203,10 @@ def test_counts_in_columns_know_of_it_too() -> None:
                     of.put(chance.choice("abc"), title, files(GIB, *[1] * (chance.random() < 0.1)))
             if chance.random() < 0.3:
                 of.set_volume("b", borrowed=chance.choice(((), ("tv/Show/S1", "films"))))
+            if chance.random() < 0.3:
+                of.set_volume(
+                    chance.choice("abc"), hidden=chance.choice(((), ("tv", "films/F2"), ("films/G1",)))
+                )
             if chance.random() < 0.3:
                 of.miss("a", chance.choice((60.0, 10_000.0)))
             followed = deliberate(of.world, of.observation(), NOW, memo=memo).census

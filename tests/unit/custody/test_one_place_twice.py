@@ -12,10 +12,11 @@ import pytest
 
 from telarchy.core.observation import HostEvidence, Observation
 from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.explain import why
 from telarchy.custody.plan import plan_custody
 from telarchy.custody.scan import ScanMemo, scan
 from telarchy.custody.titles import TitlePatterns
-from telarchy.errors import ActionFailed
+from telarchy.errors import ActionFailed, SafetyRefusal
 from tests.unit.custody.fleet import LocalFleet
 from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, trim
 from tests.unit.custody.volumes import Volume
@@ -36,6 +37,17 @@ def mounted(what: Path, where: Path) -> Iterator[None]:
     what.mkdir(parents=True, exist_ok=True)
     where.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "--bind", what, where], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", where], check=True)
+
+
+@contextmanager
+def mounted_kind(where: Path, kind: str = "tmpfs") -> Iterator[None]:
+    """A new file system of this kind at `where`."""
+    where.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["mount", "-t", kind, "none", where], check=True)
     try:
         yield
     finally:
@@ -76,13 +88,46 @@ async def test_what_shows_another_ones_folder_does_not_count_as_a_copy(tmp_path:
 
 
 @mounting
+async def test_what_a_lost_mount_held_is_unknown_and_no_action_forgets_it(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "abc")
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
+
+    def plan() -> tuple[dict[str, int], list[str]]:
+        made = plan_custody(fleet.world(), seen_by(fleet), NOW)
+        [status] = [one for ref, one in made.statuses.items() if ref.kind == "CustodyFloor"]
+        shown = {key: status[key] for key in ("met", "lacking", "copying", "unknown") if status[key]}
+        return shown, [step.action.verb for step in made.steps]
+
+    with mounted_kind(fleet.volumes["b"].path / "tv"):
+        fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
+        await fleet.look()
+        await fleet.act(fleet.verify(TITLE, "b"))
+        assert plan() == ({"met": 1}, [])
+    held = fleet.manifest("b", TITLE)
+    for action in (fleet.verify(TITLE, "b"), fleet.quarantine(TITLE, "b", "a")):
+        # … and again before anybody has looked.
+        with pytest.raises((ActionFailed, SafetyRefusal)) as caught:
+            await fleet.act(action)
+        assert "'tv'" in str(caught.value) and fleet.manifest("b", TITLE) == held
+    for _ in range(2):
+        volumes = await fleet.look()
+        assert fleet.manifest("b", TITLE) == held
+        assert volumes[fleet.volumes["b"].id].hidden == ("tv",)
+        assert plan() == ({"unknown": 1}, [])
+    lines = "\n".join(why("title", TITLE, fleet.world(), seen_by(fleet), NOW))
+    assert "HolderUnknown" in lines and "'tv'" in lines
+    # Whoever puts files there by hand has given the disk up.
+    fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
+    volumes = await fleet.look()
+    assert volumes[fleet.volumes["b"].id].hidden == () and plan()[0] == {"met": 1}
+    await fleet.custody.close()
+
+
+@mounting
 async def test_a_disk_of_its_own_below_the_root_counts(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path / "fleet")
     fleet.volumes["a"].write(f"{TITLE}/e1", b"good")
-    disk = fleet.volumes["b"].path / "tv"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
-    try:
+    with mounted_kind(fleet.volumes["b"].path / "tv"):
         fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
         [_, seen] = (await fleet.look()).values()
         assert (seen.mounts, seen.borrowed) == (("tv",), ())
@@ -92,8 +137,6 @@ async def test_a_disk_of_its_own_below_the_root_counts(tmp_path: Path) -> None:
             if ref.kind == "CustodyFloor"
         ]
         assert status["met"] == 1
-    finally:
-        subprocess.run(["umount", disk], check=True)
     await fleet.custody.close()
 
 
