@@ -5,6 +5,7 @@ Nothing in a status moves by itself: transfers are told in tenths, times only ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -392,9 +393,10 @@ def _transfers(done: Deliberation, seen: Observation, host: str) -> list[dict[st
             "phase": progress.phase,
         }
         if progress.rate:
-            shown["rate"] = int(progress.rate) >> 20 << 20
-        if progress.eta is not None:
-            shown["eta"] = format_span(round(progress.eta, -1))
+            # in steps of an eighth of its size at the most: a line to another house moves less than a MiB a second
+            shown["rate"] = Coarse(int(progress.rate), 1 << max(0, int(progress.rate).bit_length() - 4))
+            if progress.eta is not None:
+                shown["eta"] = format_span(math.ceil(progress.eta / 10) * 10)
         found.append(shown)
     found.sort(key=lambda one: (one["title"], one["to"]))
     return found[:MOST_TRANSFERS]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from telarchy.core.observation import Progress, Running
 from telarchy.core.plan import Decision, Plan
 from telarchy.core.world import World
 from telarchy.custody.explain import why
@@ -444,3 +445,20 @@ def test_a_name_that_no_terminal_can_show_is_found_as_it_is_shown() -> None:
     assert f"'{shown}'" in str(made.steps[0].action)
     lines_told = why("title", shown, of.world, of.observation(), NOW)
     assert lines_told[0].startswith(shown)
+
+
+def test_a_transfer_tells_how_fast_it_is_on_a_slow_line_too() -> None:
+    of = seen(fleet(), host("a"), host("b"), floor())
+    of.put("a", "films/Alien", files(GIB))
+    copy = plan_custody(of.world, of.observation(), NOW).steps[0].action
+    [target] = [one.ref for one in of.resources if one.name == copy.host]
+
+    def told(rate: float, eta: float) -> dict:
+        of.running[copy.id] = Running(copy, Progress("transferring", GIB // 2, GIB, rate, eta))
+        status = plan_custody(of.world, of.observation(), NOW).statuses[target]
+        return status["transfers"][0]
+
+    slow = told(620_000.0, 863.0)
+    assert 620_000 * 7 / 8 <= slow["rate"] <= 620_000 and slow["eta"] == "14m30s"
+    assert told(3 << 20, 4.0)["eta"] == "10s", "not `0s` while it runs"
+    assert not {"rate", "eta"} & told(0.0, 0.0).keys(), "nothing is known at its first byte"
