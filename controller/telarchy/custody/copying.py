@@ -103,8 +103,8 @@ def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
             reason="Unreadable",
         )
     before = bench.catalogue.manifest(action.source_volume, action.title)
-    wanted = bench.note_title(action.source_volume, action.title, there.manifest)
-    if [(one.path, one.size) for one in before] != [(one.path, one.size) for one in wanted]:
+    wanted = bench.note_title(action.source_volume, action.title, there.manifest, before)
+    if wanted is not before and [one[:2] for one in wanted] != [one[:2] for one in before]:  # path, size
         bench.rescan(action.source_volume)
         raise ActionFailed(
             f"{quoted(action.title)} on {action.source_host} is not what it was when this was planned",

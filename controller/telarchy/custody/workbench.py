@@ -84,15 +84,15 @@ class Workbench:
             raise ActionFailed(f"{seen.path} on {seen.host} is read-only", reason="ReadOnly")
         return Place(await self.links.link(seen.host), seen.path, seen.id)
 
-    def note_title(self, volume: str, title: str, seen: Manifest) -> Manifest:
-        """Take a fresh look at a title into the catalogue; returns it with the digests that still hold."""
-        before = self.catalogue.manifest(volume, title)
-        if [(one.path, one.size, one.mtime_ns) for one in before] != [
-            (one.path, one.size, one.mtime_ns) for one in seen
-        ]:
-            self.patch(volume, title, seen)
-            return self.catalogue.manifest(volume, title)
-        return before
+    def note_title(self, volume: str, title: str, seen: Manifest, before: Manifest | None = None) -> Manifest:
+        """Take a fresh look at a title into the catalogue; returns it with the digests that still hold: `before`, which
+        is what the catalogue has, where nothing changed."""
+        if before is None:
+            before = self.catalogue.manifest(volume, title)
+        if [one[:3] for one in before] == [one[:3] for one in seen]:  # path, size, mtime
+            return before
+        self.patch(volume, title, seen)
+        return self.catalogue.manifest(volume, title)
 
     def patch(self, volume: str, title: str, files: Manifest) -> None:
         """Put what an action saw or did into the catalogue; the next scan looks at that title once more."""
