@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from telarchy.errors import ConfigError, Problem
 from telarchy.resources.complaints import did_you_mean, problems_of
-from telarchy.resources.meta import API_VERSION, GROUP, VERSION, Kind, Ref, Resource
+from telarchy.resources.meta import API_VERSION, DEFAULT_NAMESPACE, GROUP, VERSION, Kind, Ref, Resource
 from telarchy.resources.registry import KINDS
 from telarchy.resources.yamltext import (
     MAX_FILE_BYTES,
@@ -54,10 +54,16 @@ class LoadedResource:
 
 @dataclass
 class Loaded:
-    """What was read. `problems` has errors and warnings, in the order of the files."""
+    """What was read. `problems` has errors and warnings, in the order of the files.
+
+    broken:  what is declared and cannot be used as written
+    torn:    some text could not be read at all, and anything may be declared in it
+    """
 
     resources: list[LoadedResource] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    broken: set[Ref] = field(default_factory=set)
+    torn: bool = False
 
     @property
     def errors(self) -> list[Problem]:
@@ -67,9 +73,18 @@ class Loaded:
     def warnings(self) -> list[Problem]:
         return [problem for problem in self.problems if problem.severity == "warning"]
 
+    def may_declare(self, kind: str, namespace: str, name: str = "") -> bool:
+        """Whether what is not among `resources` (by that name, or any of that kind) may be declared all the same."""
+        unread = self.torn or any(problem.rule == "unreadable" for problem in self.problems)
+        return unread or any(
+            (one.kind, one.namespace) == (kind, namespace) and name in ("", one.name) for one in self.broken
+        )
+
     def add(self, other: Loaded) -> None:
         self.resources += other.resources
         self.problems += other.problems
+        self.broken |= other.broken
+        self.torn = self.torn or other.torn
 
 
 def load_paths(paths: Iterable[str | FilePath]) -> Loaded:
@@ -106,9 +121,11 @@ def load_text(text: str | bytes, file: str, *, named: bool = True) -> Loaded:
     decoded = decode(text, file)
     if isinstance(decoded, Problem):
         loaded.problems.append(decoded)
+        loaded.torn = True
         return loaded
     documents = read_documents(decoded, file)
     loaded.problems += documents.problems
+    loaded.torn = documents.torn
     for root in documents.roots:
         if root.value is None and not root.spelling:
             continue  # nothing between two `---`
@@ -236,6 +253,7 @@ def _load_document(
         return
     kind = _kind(node, version, kind_name, note)
     if kind is None:
+        loaded.torn = loaded.torn or loaded.problems[-1].severity == "error"
         return
     data = node.plain()
     # desired state only: what the file says about the past is not read
@@ -244,9 +262,21 @@ def _load_document(
         resource = kind.model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         loaded.problems += problems_of(error, kind.model, positions, file, base)
+        loaded.broken |= _named(kind, data)
         return
-    if not positions.root.flawed:
+    if positions.root.flawed:
+        loaded.broken.add(resource.ref)
+    else:
         loaded.resources.append(LoadedResource(resource, file, Positions(node)))
+
+
+def _named(kind: Kind, data: Any) -> set[Ref]:
+    """Which resource a manifest would be that is not valid, if it says so."""
+    metadata = data.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return set()
+    namespace = metadata.get("namespace")
+    return {Ref(kind.name, namespace if isinstance(namespace, str) else DEFAULT_NAMESPACE, metadata["name"])}
 
 
 def _text(node: Node, name: str) -> str:

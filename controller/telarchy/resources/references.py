@@ -5,7 +5,8 @@ are made after loading. They are advice about the declaration: the loop still do
 be done.
 
 Checks that need hosts are left out for a namespace in which none is declared (a person validates one file of
-many), with a warning that says so.
+many), with a warning that says so. And nothing is called missing that may stand in a manifest with an error: that
+is told already.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ def check(loaded: Loaded, now: datetime | None = None) -> list[Problem]:
     for one in loaded.resources:
         namespaces[one.ref.namespace].append(one)
     for members in namespaces.values():
-        problems += _namespace_problems(members, now)
+        problems += _namespace_problems(members, loaded, now)
     order = {one.file: index for index, one in reversed(list(enumerate(loaded.resources)))}
     return sorted(problems, key=lambda one: (order.get(one.file, 0), one.line, one.column, one.message))
 
 
-def _namespace_problems(members: Sequence[LoadedResource], now: datetime | None) -> Iterator[Problem]:
+def _namespace_problems(
+    members: Sequence[LoadedResource], loaded: Loaded, now: datetime | None
+) -> Iterator[Problem]:
     fleets = [one for one in members if isinstance(one.resource, Fleet)]
     hosts = [one for one in members if isinstance(one.resource, Host)]
     floors = [one for one in members if isinstance(one.resource, CustodyFloor)]
@@ -53,8 +56,11 @@ def _namespace_problems(members: Sequence[LoadedResource], now: datetime | None)
     for floor in floors:
         yield from _excluded_paths(floor)
     yield from overlaps(floors)
-    yield from stream_problems(members, now)
+    yield from stream_problems(members, loaded, now)
     if not floors:
+        return
+    unread = loaded.may_declare("Host", floors[0].ref.namespace)
+    if not hosts and unread:
         return
     if not hosts:
         yield floors[0].problem(
@@ -66,8 +72,9 @@ def _namespace_problems(members: Sequence[LoadedResource], now: datetime | None)
         return
     custody = _fleet_custody(fleets)
     for floor in floors:
-        yield from _host_names(floor, hosts)
-        yield from _unmeetable(floor, hosts, custody)
+        yield from _host_names(floor, hosts, loaded)
+        if not unread:
+            yield from _unmeetable(floor, hosts, custody)
 
 
 def _fleet_custody(fleets: Sequence[LoadedResource]) -> Custody:
@@ -205,7 +212,7 @@ def _excluded_paths(loaded: LoadedResource) -> Iterator[Problem]:
             )
 
 
-def _host_names(floor: LoadedResource, hosts: Sequence[LoadedResource]) -> Iterator[Problem]:
+def _host_names(floor: LoadedResource, hosts: Sequence[LoadedResource], loaded: Loaded) -> Iterator[Problem]:
     assert isinstance(floor.resource, CustodyFloor)
     declared = {one.ref.name: one.resource for one in hosts}
     rules = floor.resource.spec.hosts
@@ -217,6 +224,8 @@ def _host_names(floor: LoadedResource, hosts: Sequence[LoadedResource]) -> Itera
         for index, name in enumerate(selector.names):
             path = ("spec", "hosts", role, "names", index)
             host = declared.get(name)
+            if host is None and loaded.may_declare("Host", floor.ref.namespace, name):
+                continue
             if host is None:
                 yield floor.problem(
                     f"no Host is named {name}{did_you_mean(name, sorted(declared))}",

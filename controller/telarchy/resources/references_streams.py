@@ -14,7 +14,7 @@ from datetime import datetime
 from telarchy.errors import Problem
 from telarchy.resources.complaints import did_you_mean
 from telarchy.resources.host import Host
-from telarchy.resources.loader import LoadedResource
+from telarchy.resources.loader import Loaded, LoadedResource
 from telarchy.resources.mediaendpoint import MediaEndpoint, health_port
 from telarchy.resources.stream import Stream
 from telarchy.resources.streamkey import StreamKey
@@ -47,7 +47,9 @@ class _Endpoint:
         return "" if local else str(self.resource.spec.host_ref)
 
 
-def stream_problems(members: Sequence[LoadedResource], now: datetime | None) -> Iterator[Problem]:
+def stream_problems(
+    members: Sequence[LoadedResource], read: Loaded, now: datetime | None
+) -> Iterator[Problem]:
     """Every finding about streaming among the resources of one namespace."""
     hosts = {one.resource.name: one.resource for one in members if isinstance(one.resource, Host)}
     streams = [(one, one.resource) for one in members if isinstance(one.resource, Stream)]
@@ -67,25 +69,32 @@ def stream_problems(members: Sequence[LoadedResource], now: datetime | None) -> 
         if isinstance(one.resource, MediaEndpoint)
     ]
     by_name = {one.name: one for one in endpoints}
-    yield from _hosts_of(endpoints, hosts)
+    yield from _hosts_of(endpoints, hosts, read)
     for one in endpoints:
-        yield from _sources(one, by_name)
+        yield from _sources(one, by_name, read)
     yield from _circles(by_name)
     yield from _shared_ports(endpoints)
     yield from _srt_ports(endpoints, {stream.name: loaded for loaded, stream in streams})
-    yield from _keys(keys, [stream.name for _, stream in streams])
+    yield from _keys(keys, [stream.name for _, stream in streams], read)
     if now is not None:
         for loaded, key in keys:
             yield from _expired(loaded, key, now)
     for loaded, stream in streams:
         origins = [one for one in endpoints if one.resource.spec.is_origin and one.has(stream.name)]
-        yield from _unserved(loaded, stream, origins, bool(endpoints))
-        yield from _unpublished(loaded, stream, [key for _, key in keys])
+        if not read.may_declare("MediaEndpoint", stream.namespace):
+            yield from _unserved(loaded, stream, origins, bool(endpoints))
+        if not read.may_declare("StreamKey", stream.namespace):
+            yield from _unpublished(loaded, stream, [key for _, key in keys])
         yield from _file(loaded, stream, origins)
 
 
-def _hosts_of(endpoints: Sequence[_Endpoint], hosts: Mapping[str, Host]) -> Iterator[Problem]:
-    own = [one for one in endpoints if one.resource.spec.host_ref is not None]
+def _hosts_of(endpoints: Sequence[_Endpoint], hosts: Mapping[str, Host], read: Loaded) -> Iterator[Problem]:
+    own = [
+        one
+        for one in endpoints
+        if one.resource.spec.host_ref is not None
+        and (one.host or not read.may_declare("Host", one.resource.namespace, one.resource.spec.host_ref))
+    ]
     if own and not hosts:
         loaded = own[0].loaded
         yield loaded.problem(
@@ -124,7 +133,7 @@ def _empty_handed(endpoint: MediaEndpoint, host: Host) -> bool:
     return built_in and spec.role == "Edge" and spec.mode == "Cache"
 
 
-def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem]:
+def _sources(one: _Endpoint, known: Mapping[str, _Endpoint], read: Loaded) -> Iterator[Problem]:
     for index, source in enumerate(one.resource.spec.sources):
         path: Path = ("spec", "sources", index, "endpointRef")
         name = source.endpoint_ref
@@ -132,6 +141,8 @@ def _sources(one: _Endpoint, known: Mapping[str, _Endpoint]) -> Iterator[Problem
             yield one.loaded.problem("an endpoint cannot fetch from itself", path, rule="source-itself")
             continue
         other = known.get(name)
+        if other is None and read.may_declare("MediaEndpoint", one.resource.namespace, name):
+            continue
         if other is None:
             others = sorted(each for each in known if each != one.name)
             yield one.loaded.problem(
@@ -261,8 +272,10 @@ def _srt_ports(endpoints: Sequence[_Endpoint], loaded: Mapping[str, LoadedResour
                 )
 
 
-def _keys(keys: Sequence[tuple[LoadedResource, StreamKey]], streams: Sequence[str]) -> Iterator[Problem]:
-    if keys and not streams:
+def _keys(
+    keys: Sequence[tuple[LoadedResource, StreamKey]], streams: Sequence[str], read: Loaded
+) -> Iterator[Problem]:
+    if keys and not streams and not read.may_declare("Stream", keys[0][1].namespace):
         loaded = keys[0][0]
         yield loaded.problem(
             f"no Stream is declared here in namespace {loaded.ref.namespace}; whether keys have one is not checked",
@@ -273,7 +286,7 @@ def _keys(keys: Sequence[tuple[LoadedResource, StreamKey]], streams: Sequence[st
     first: dict[str, LoadedResource] = {}
     for loaded, key in keys:
         name = key.spec.stream_ref
-        if streams and name not in streams:
+        if streams and name not in streams and not read.may_declare("Stream", key.namespace, name):
             yield loaded.problem(
                 f"no Stream is named {name}{did_you_mean(name, sorted(streams))}",
                 ("spec", "streamRef"),

@@ -126,10 +126,11 @@ class Positions:
 
 @dataclass
 class Documents:
-    """What a text holds: the roots of its documents, and what is wrong with it."""
+    """What a text holds: the roots of its documents, and what is wrong with it. `torn`: some have no root."""
 
     roots: list[Node] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    torn: bool = False
 
 
 class _Refused(Exception):
@@ -151,8 +152,10 @@ def read_documents(text: str, file: str) -> Documents:
             reader.read(chunk)
         except _Refused as no:
             found.problems.append(Problem(no.message, file, no.line, no.column, rule=no.rule))
+            found.torn = True
         except yaml.YAMLError as error:
             found.problems.append(syntax_problem(error, chunk, file, first_line))
+            found.torn = True
     return found
 
 

@@ -216,3 +216,33 @@ def test_unknown_time_zone() -> None:
     assert said(manifest("Fleet", "home", {"transfers": {"windows": [window]}})) == [
         "the time zone Europe/Brusels is not known; did you mean `Europe/Brussels`?"
     ]
+
+
+BROKEN = {
+    "a value that is refused": yaml.safe_dump(host("black", bananas=1)),
+    "a key given twice": yaml.safe_dump(host("black")).replace("  class:", "  class: Server\n  class:"),
+    "text that is no YAML": "kind: Host\nmetadata: {name: black\n",
+    "bytes that are no text": b"metadata: {name: black} # \xff",
+    "a kind that is misspelt": yaml.safe_dump(host("black")).replace("kind: Host", "kind: Hosst"),
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("others", [(), (host("white"),)], ids=["alone", "beside another"])
+def test_what_cannot_be_read_is_not_called_missing(tmp_path: Path, text: str | bytes, others: Any) -> None:
+    """One fault, one complaint: who declared a host with a typo is not told that nobody declared it."""
+    (tmp_path / "black.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    wanted = floor(copies=1, alwaysOn=1, hosts={"required": {"names": ["black"]}})
+    endpoint = manifest("MediaEndpoint", "edge", {"role": "Origin", "hostRef": "black"})
+    rest = yaml.safe_dump_all([*others, wanted, floor("thrice", ["films/*"], copies=3), endpoint])
+    (tmp_path / "rest.yaml").write_text(rest)
+    loaded = load_paths([tmp_path])
+    assert {problem.file for problem in loaded.errors} == {str(tmp_path / "black.yaml")}
+    assert [str(problem) for problem in check(loaded)] == []
+
+
+def test_what_is_missing_beside_a_broken_manifest_is_told_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "black.yaml").write_text(BROKEN["a value that is refused"])
+    wanted = floor(hosts={"required": {"names": ["blue"]}})
+    (tmp_path / "rest.yaml").write_text(yaml.safe_dump_all([host("white"), wanted]))
+    assert [problem.rule for problem in check(load_paths([tmp_path]))] == ["unknown-host"]
