@@ -65,6 +65,7 @@ def noted(fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     text = (
         f'printf "%s " "$@" >>"{file}"; echo >>"{file}"\n'
         f'case " $* " in *"/more "*) [ ! -e "{tmp_path}/spoilt" ] || exit 12 ;; esac\n'
+        f'case " $* " in *" --files-from="*) rmdir "{tmp_path}/once" 2>/dev/null && exit 12 ;; esac\n'
         f'exec {shutil.which("rsync")} "$@"\n'
     )
     monkeypatch.setenv("PATH", f"{program(tmp_path / 'bin', 'rsync', text)}:{os.environ['PATH']}")
@@ -103,6 +104,18 @@ async def test_when_one_of_two_fails_the_copy_fails_and_goes_on_later(
     # What is there already is nothing that arrives: one rsync says how far it is with all of it.
     [call] = calls(noted)
     assert "--info=progress2" in call and leftovers(fleet) == []
+
+
+async def test_a_holder_that_lets_in_one_at_a_time_is_asked_again(
+    fleet: LocalFleet, noted: Path, tmp_path: Path
+) -> None:
+    for number in range(20):
+        fleet.volumes["a"].write(f"{TITLE}/e{number:02d}", b"%d" % number * 1000)
+    await fleet.look()
+    (tmp_path / "once").mkdir()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert len(calls(noted)) == 3 and leftovers(fleet) == []
 
 
 async def test_without_python_one_fetches_all_and_tells(

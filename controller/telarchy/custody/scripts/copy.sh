@@ -65,15 +65,16 @@ else
     xargs -0 -n 100 sh -c "$batch" batch place "$from" . <"$job/files" 3>"$job/progress" &
 fi
 mover=$! second='' syncing=''
+fetch_more() { # the command, for the other list
+    for word; do
+        shift
+        [ "$word" != "--files-from=$job/files" ] || word=--files-from=$job/more
+        set -- "$@" "$word"
+    done
+    "$@" >>"$job/progress"
+}
 if [ -s "$job/more" ]; then
-    (
-        for word; do
-            shift
-            [ "$word" != "--files-from=$job/files" ] || word=--files-from=$job/more
-            set -- "$@" "$word"
-        done
-        exec "$@"
-    ) >>"$job/progress" &
+    fetch_more "$@" &
     second=$!
 fi
 printf '%s\n' "$mover" >"$job/step"
@@ -110,12 +111,17 @@ fi
 wait "$mover"
 code=$?
 if [ -n "$second" ]; then
-    [ "$code" -eq 0 ] || kill "$second" 2>/dev/null
     printf '%s\n' "$second" >"$job/step"
-    wait "$second" || {
-        ended=$?
-        [ "$code" -ne 0 ] || code=$ended
-    }
+    wait "$second"
+    other=$?
+    # A holder may let in one at a time.
+    if [ "$code" -eq 0 ] && [ "$other" -ne 0 ]; then
+        fetch_more "$@"
+        code=$?
+    elif [ "$code" -ne 0 ] && [ "$other" -eq 0 ]; then
+        "$@" >>"$job/progress"
+        code=$?
+    fi
 fi
 full=
 [ "$code" -eq 0 ] || full=$(free_kib .)
