@@ -22,6 +22,7 @@ class Declared:
     roots: tuple[str, ...]
     host_key: str
     host_class: str
+    secret: tuple[str, str] | None  # with the key to log in with
 
 
 @click.command(short_help="Prepare a host, and print its manifest.")
@@ -73,14 +74,20 @@ def enroll(
         password = click.prompt(f"Password of {target}", hide_input=True, err=True)
 
     from telarchy.links.enrol import enrol
-    from telarchy.links.secrets import Secret
+    from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets, Secret
+
+    kept = known.secret if known else None
+    login: Path | Secret | None = identity
+    if login is None and password is None and kept is not None:
+        login = FileSecrets(state / SECRETS_FOLDER).resolve(*kept)
 
     enrolment = enrol(
         known.endpoint if known else target,
         name=name or (target if known else ""),
         roots=roots or (known.roots if known else ()),
         fleet=namespace,
-        identity=identity,
+        identity=login,
+        secret=kept,
         password=Secret(password.encode("utf-8", "surrogateescape")) if password is not None else None,
         public_key=_text(public_key),
         host_class=host_class or (known.host_class if known else ""),
@@ -108,11 +115,13 @@ def _declared(name: str, namespace: str, state: Path) -> Declared:
     if not endpoints:
         raise TelarchyError(f"host/{name} is not reached by ssh: there is nothing to enroll")
     roots = table.at_path(host, ".spec.mediaRoots") or []
+    secret = table.at_path(host, ".spec.connection.ssh.identity.secretRef")
     return Declared(
         endpoints[0],
         tuple(root["path"] for root in roots),
         table.at_path(host, ".spec.connection.ssh.hostKey") or "",
         host["spec"].get("class", ""),
+        (secret["name"], secret["key"]) if secret else None,
     )
 
 

@@ -21,7 +21,7 @@ from telarchy.core.words import rfc3339
 from telarchy.errors import ConfigError, TelarchyError
 from telarchy.links.enrol_login import Login
 from telarchy.links.scripts import script
-from telarchy.links.secrets import Secret
+from telarchy.links.secrets import SECRETS_FOLDER, Secret
 from telarchy.resources.host import Endpoint, Host, parse_endpoint
 
 Outcome = Literal["done", "would-do", "already", "by-hand"]
@@ -109,7 +109,8 @@ def enrol(
     name: str = "",
     roots: Sequence[str] = (),
     fleet: str = "home",
-    identity: Path | None = None,
+    identity: Path | Secret | None = None,
+    secret: tuple[str, str] | None = None,
     password: Secret | None = None,
     public_key: str = "",
     host_class: str = "",
@@ -122,6 +123,7 @@ def enrol(
     name:        of the Host; by default the machine's own name
     roots:       absolute paths of media roots that exist there
     identity:    private key to log in with; without it and a password the user's own keys and agent serve
+    secret:      name and key of the secret in which the identity lies already, as declared
     public_key:  the controller's, to be let in from now on; by default the first of ~/.ssh/id_*.pub, and
                  added only when a password was used
     pinned:      host key from an earlier run ("" at the first): another one is refused
@@ -149,12 +151,14 @@ def enrol(
             name or _as_name(facts.values.get("hostname", "")), endpoint, login, facts, roots, host_class
         )
         if identity is not None:
-            host = manifest["metadata"]["name"]
-            reference = {"name": f"{host}-login", "key": "key"}
-            manifest["spec"]["connection"]["ssh"]["identity"] = {"secretRef": reference}
-            work.note(
-                f"put the private key {identity} where the secret {host}-login/key is looked for", "by-hand"
-            )
+            named, key = secret or (f"{manifest['metadata']['name']}-login", "key")
+            manifest["spec"]["connection"]["ssh"]["identity"] = {"secretRef": {"name": named, "key": key}}
+            if isinstance(identity, Path):
+                work.note(
+                    f"put the private key {identity} into the state folder as {SECRETS_FOLDER}/{named}/{key} "
+                    f"(on a cluster: into the Secret {named} as {key})",
+                    "by-hand",
+                )
         return Enrolment(manifest, tuple(work.steps))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import Any
 import fabric
 import paramiko  # type: ignore[import-untyped, unused-ignore]
 
-from telarchy.errors import HostUnreachable
+from telarchy.errors import ConfigError, HostUnreachable
 from telarchy.links.quoting import shell_command
 from telarchy.links.secrets import Secret
 from telarchy.resources.host import Endpoint
@@ -54,7 +55,7 @@ class Login:
         self,
         endpoint: Endpoint,
         *,
-        identity: Path | None,
+        identity: Path | Secret | None,
         password: Secret | None,
         pinned: str,
         say: Callable[[str], None],
@@ -89,10 +90,12 @@ class Login:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _open(self, identity: Path | None, password: Secret | None, pinned: str) -> Any:
+    def _open(self, identity: Path | Secret | None, password: Secret | None, pinned: str) -> Any:
         options: dict[str, Any] = {"banner_timeout": CONNECT_TIMEOUT}
         options["auth_timeout"] = CONNECT_TIMEOUT
-        if identity is not None:
+        if isinstance(identity, Secret):
+            options |= {"pkey": private_key(identity), "allow_agent": False, "look_for_keys": False}
+        elif identity is not None:
             options |= {"key_filename": str(identity), "allow_agent": False, "look_for_keys": False}
         if password is not None:
             options |= {"password": password.reveal().decode(), "allow_agent": False, "look_for_keys": False}
@@ -163,6 +166,16 @@ class _Accept(paramiko.MissingHostKeyPolicy):  # type: ignore[misc, unused-ignor
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
         self._login.host_key = f"{key.get_name()} {key.get_base64()}"
         self._login._say(f"new host key, pinned from now on: {fingerprint(self._login.host_key)}")
+
+
+def private_key(text: Secret) -> paramiko.PKey:
+    """The key that a secret holds. Raises ConfigError where it holds none that can be used."""
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key(io.StringIO(text.reveal().decode("ascii")))
+        except (paramiko.SSHException, ValueError):
+            continue  # of another kind; what it says may quote the key
+    raise ConfigError("the secret with the login's key holds no private key, or one with a passphrase")
 
 
 def fingerprint(public_key: str) -> str:

@@ -61,6 +61,21 @@ def test_a_declared_host_is_enrolled_by_its_name(capsys, asked, tmp_path):
     assert (more["pinned"].split()[0], more["host_class"]) == ("ssh-ed25519", "Seedbox")
 
 
+def test_a_declared_host_is_logged_in_to_with_the_key_of_its_manifest(capsys, asked, tmp_path):
+    """It was asked for a key on the command line that it had been given before."""
+    reference = 'endpoints: ["media@192.0.2.11:2222"], identity: {secretRef: {name: box, key: id}},'
+    text = HOST.replace('endpoints: ["media@192.0.2.11:2222"],', reference)
+    with Store.open(tmp_path) as store:
+        store.objects.apply([one.resource for one in load_text(text, "-").resources], 0)
+    code, shown = call(capsys, "enroll", "black", "--state", tmp_path)
+    assert (code, asked) == (1, []) and "secret box/id is not there: put it into" in shown.err
+    (tmp_path / "secrets/box").mkdir(parents=True)
+    (tmp_path / "secrets/box/id").write_text("a private key\n")
+    assert call(capsys, "enroll", "black", "--state", tmp_path)[0] == 0
+    ((_, more),) = asked
+    assert (more["identity"].reveal(), more["secret"]) == (b"a private key", ("box", "id"))
+
+
 def test_an_unknown_name_is_refused(capsys, asked, tmp_path):
     code, shown = call(capsys, "enroll", "nobody", "--state", tmp_path)
     assert (code, asked) == (1, [])
