@@ -81,7 +81,7 @@ def finish(plan: Plan, world: World, record: Record, now: float) -> tuple[dict[R
     for ref, problems in world.stalled.items():
         if ref in world.departing:
             continue
-        words = "; ".join(problem.message for problem in problems) or "the manifest is not valid"
+        words = "; ".join(str(problem) for problem in problems) or "the manifest is not valid"
         before = record.status(ref)
         generation = (before or {}).get("observedGeneration", 0)
         kept = {key: value for key, value in (before or {}).items() if key != "conditions"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from telarchy.core.plan import Plan
 from telarchy.core.report import Coarse, finish, steady
 from telarchy.core.world import World
+from telarchy.errors import Problem
 from tests.unit.core.test_loop import Journal
 from tests.world import host
 
@@ -71,3 +72,11 @@ def test_free_bytes_at_an_edge_write_no_statuses() -> None:
         record.write_statuses(statuses, 0.0)
     assert len(record.writes) == 1
     assert json.loads(json.dumps(record.statuses[one.ref]))["capacity"] == {"free": 5 * STEP}
+
+
+def test_what_cannot_be_used_as_written_says_where_it_stands() -> None:
+    one, record = host("attic"), Journal()
+    problem = Problem("spec.class: must be Server, not Servr", "fleet/attic.yaml", 5, 10)
+    statuses, _ = finish(Plan(), World(stalled={one.ref: (problem,)}), record, 0.0)  # type: ignore[arg-type]
+    said = {each["type"]: each["message"] for each in statuses[one.ref]["conditions"]}
+    assert said == dict.fromkeys(("Ready", "Stalled"), f"fleet/attic.yaml:5:10: {problem.message}")
