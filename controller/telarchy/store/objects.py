@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from telarchy.errors import StoreError
 from telarchy.resources.meta import Ref, Resource, format_time
 from telarchy.resources.registry import resolve_kind
 from telarchy.store.memory import to_json
@@ -162,11 +163,17 @@ class Objects:
         text = "".join("---\n" + json.dumps(document, indent=2) + "\n" for document in documents)
         path = self._folder / APPLIED_FILE
         staged = path.with_suffix(".new")
-        with staged.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        try:
+            with staged.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise StoreError(
+                f"the change is made, but its plain copy {path} cannot be written: {why}"
+            ) from error
 
 
 def declared(resource: Resource) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from aiohttp import web
 
-from telarchy.errors import ConfigError, TelarchyError
+from telarchy.errors import ConfigError, StoreError, TelarchyError
 from telarchy.store.memory import to_json
 from telarchy.web.answers import Answers, NotFound
 from telarchy.web.socketpath import SOCKET_NAME, reachable
@@ -51,7 +51,12 @@ class Control:
         app.router.add_post("/v1/{command}", self._command)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listening_socket()).start()
+        try:
+            listener = self._listening_socket()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise StoreError(f"the state folder {self._path.parent} cannot be used: {why}") from error
+        await web.SockSite(self._runner, listener).start()
 
     async def stop(self) -> None:
         if self._runner is not None:
