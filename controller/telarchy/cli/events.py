@@ -12,6 +12,7 @@ import click
 
 from telarchy.cli import completing, options, table
 from telarchy.cli.client import connect
+from telarchy.cli.printing import end_with_reader
 from telarchy.cli.targets import parse_targets
 
 
@@ -65,6 +66,7 @@ def events(
         else:
             click.echo(options.nothing_found("events", namespace), err=True)
         return
+    end_with_reader()
     shown: dict[int, int] = {}
     widths: list[int] = []
     for answer in client.follow("events", **arguments):

@@ -11,6 +11,7 @@ import click
 
 from telarchy.cli import completing, exits, options, outputs, selector, table
 from telarchy.cli.client import connect
+from telarchy.cli.printing import end_with_reader
 from telarchy.cli.sorting import in_order, sort_path
 from telarchy.cli.targets import Targets, parse_targets, tell_missing
 from telarchy.resources.meta import Kind
@@ -101,6 +102,7 @@ def get(
         return found, [] if ignore_not_found else missing
 
     if watch:
+        end_with_reader()
         answers = enumerate(client.follow("resources", **arguments))
         return printing.watched(chosen(answer, first=turn == 0) for turn, answer in answers)
     found, missing = chosen(client.ask("resources", **arguments))

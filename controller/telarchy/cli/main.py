@@ -13,9 +13,9 @@ from importlib import import_module
 import click
 
 from telarchy import __version__
-from telarchy.cli import exits
+from telarchy.cli import exits, interrupts_are_told, interrupts_end_it
 from telarchy.cli.habits import as_click_reads_it, verb_first
-from telarchy.cli.printing import no_room, reader_gone
+from telarchy.cli.printing import is_dumb, no_room, reader_gone
 from telarchy.errors import ConfigError, TelarchyError
 
 # verb: (module under telarchy.cli, its click command there, one line of help)
@@ -41,6 +41,25 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "help": ("help", "help_", "Show help on a verb or a topic."),
     "version": ("help", "version", "Print the version."),
 }
+
+_IN_THE_MANIFEST = "That is declared in the manifest: change it there, or with `telarchy apply`."
+KUBECTLS: dict[str, str] = {
+    "annotate": _IN_THE_MANIFEST,
+    "cordon": "Set `cordon: true` in the Host's manifest.",
+    "create": "See `telarchy apply -f FILE`.",
+    "diff": "See `telarchy plan`.",
+    "drain": "Set `drain: true` in the Host's manifest.",
+    "edit": _IN_THE_MANIFEST,
+    "explain": "Fields are in docs/reference.md and in what `telarchy schema json` writes.",
+    "label": _IN_THE_MANIFEST,
+    "logs": "See `telarchy events` and `telarchy why`.",
+    "patch": _IN_THE_MANIFEST,
+    "rollout": "See `telarchy reconcile`.",
+    "top": "See `telarchy get hosts -o wide`.",
+    "uncordon": "Take `cordon` and `drain` out of the Host's manifest.",
+    "wait": "See `telarchy reconcile --wait` and `telarchy run --until-settled`.",
+}
+"""What kubectl users type, and what does it here."""
 
 EPILOG = (
     "Without --state, the store is in $XDG_STATE_HOME/telarchy (or ~/.local/state/telarchy). "
@@ -68,8 +87,8 @@ class Verbs(click.Group):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], VERBS, 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            ctx.fail(f"There is no verb `{args[0]}`.{hint}")
+            hint = KUBECTLS.get(args[0], f"Did you mean `{close[0]}`?" if close else "")
+            ctx.fail(f"There is no verb `{args[0]}`. {hint}".rstrip())
         name, command, rest = super().resolve_command(ctx, args)
         return name, command, as_click_reads_it(rest, command)
 
@@ -86,7 +105,7 @@ class Verbs(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Keep a media fleet the way its owner wrote it down."""
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or is_dumb():
         ctx.color = False
 
 
@@ -103,7 +122,9 @@ def main(arguments: list[str] | None = None, *, plugin: bool = False) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
+        interrupts_are_told()
         code = _run(arguments, plugin=plugin)
+        interrupts_end_it()
         sys.stdout.flush()
     except OSError as error:
         if reader_gone(error):
@@ -175,7 +196,16 @@ def _run(arguments: list[str] | None, *, plugin: bool = False) -> int:
             raise
         return exits.READER_GONE
     except Exception as bug:  # noqa: BLE001 - the last resort, so that a person gets a sentence
-        return _tell_bug(bug)
+        return exits.INTERRUPTED if _interrupted(bug) else _tell_bug(bug)
+
+
+def _interrupted(bug: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: a library may wrap it up in an error of its own, or (pydantic) only quote it."""
+    while bug is not None:
+        if isinstance(bug, KeyboardInterrupt) or "KeyboardInterrupt:" in str(bug):
+            return True
+        bug = bug.__cause__ or bug.__context__
+    return False
 
 
 def _tell_bug(bug: Exception) -> int:

@@ -42,9 +42,22 @@ class Span(click.ParamType[float]):
 
 SPAN = Span()
 
+
+class Folder(click.Path):
+    """A folder that need not be there. Whether it can be read is told by who reads it, with what that means."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if value == "":
+            self.fail("it is empty; is a variable unset?", param, ctx)
+        return Path(os.fsdecode(super().convert(value, param, ctx)))
+
+
 state = click.option(
     "--state",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=default_state,
     envvar="TELARCHY_STATE",
     show_envvar=True,

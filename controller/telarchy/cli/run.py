@@ -13,7 +13,7 @@ import click
 
 from telarchy.cli import exits, options
 from telarchy.cli.bugs import run_quietly
-from telarchy.cli.printing import say
+from telarchy.cli.printing import is_dumb, say
 from telarchy.core.words import format_bytes, format_span, plural
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def run(
         metrics=metrics,
         trusted=trusted,
     )
-    live = sys.stdout.isatty() and not plain and not quiet
+    live = sys.stdout.isatty() and not plain and not quiet and not is_dumb()
     return run_quietly(_run(asked, live=live, quiet=quiet), state)
 
 

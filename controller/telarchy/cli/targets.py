@@ -79,7 +79,7 @@ def parse_targets(words: Sequence[str]) -> Targets:
     if any("/" in word for word in words):
         for word in words:
             kind_text, slash, name = word.partition("/")
-            if not slash or not name:
+            if not slash or not name or not kind_text:
                 raise click.UsageError(f"`{word}`: with kind/name, every word is a kind/name")
             kind = kind_of(kind_text).name
             names[kind] = (*names.get(kind, ()), name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -39,8 +40,6 @@ def _asked(words: tuple[str, ...]) -> tuple[str, str]:
     if not rest and "/" in first:
         first, _, name = first.partition("/")
         rest = [name] if name else []
-    if len(rest) != 1:
-        raise click.UsageError(f"say what to explain and its name, like `{first} NAME` or `{first}/NAME`")
     topic = first.lower()
     if topic not in TOPICS:
         from telarchy.resources.registry import resolve_kind
@@ -49,4 +48,7 @@ def _asked(words: tuple[str, ...]) -> tuple[str, str]:
         topic = _KINDS.get(kind.name, "") if kind is not None else ""
     if not topic:
         raise click.UsageError(f"`{first}` cannot be explained; ask about {', '.join(TOPICS)}")
-    return topic, rest[0]
+    if len(rest) != 1:
+        raise click.UsageError(f"say what to explain and its name, like `{first} NAME` or `{first}/NAME`")
+    # names on disks are UTF-8 (or bytes), whatever the locale makes of what is typed
+    return topic, os.fsencode(rest[0]).decode(errors="surrogateescape")
