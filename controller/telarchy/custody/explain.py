@@ -190,7 +190,7 @@ def _floor(done: Deliberation, name: str, now: float) -> Iterator[str]:
         if done.not_now:
             yield f"  nothing new is started: {done.not_now}"
         if not terms.acts:
-            yield "  it only observes: mode is Observe, or it is suspended"
+            yield f"  nothing is done: {terms.rests}"
         steps = [step for step in done.steps if step.ref == terms.ref]
         for step in steps[:20]:
             yield "  " + _step_line(step)

@@ -287,7 +287,8 @@ def explain_title(
     if done.not_now:
         return "Waiting", done.not_now, None
     if not count.terms.acts:
-        return "Observed", "the floor does not act: mode is Observe, or it is suspended", None
+        reason = "Suspended" if count.terms.suspended else "Observed"
+        return reason, f"nothing is done: {count.terms.rests}", None
     return "BehindHorizon", "more urgent titles come first", None
 
 

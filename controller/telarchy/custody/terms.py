@@ -77,6 +77,13 @@ class FloorTerms:
     def acts(self) -> bool:
         return self.enforce and not self.suspended
 
+    @property
+    def rests(self) -> str:
+        """Why it does not act, "" where it does."""
+        if self.suspended:
+            return "the floor is suspended"
+        return "" if self.enforce else "the floor's mode is Observe"
+
     def state_of(self, host: str) -> HostState:
         """A host's state under this floor's own grace."""
         return next((state for name, state in self.host_states if name == host), HostState.UNKNOWN)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from telarchy.core.observation import Progress, Running
 from telarchy.core.plan import Decision, Plan
 from telarchy.core.world import World
@@ -389,6 +391,22 @@ def test_observe_mode_reports_and_does_nothing() -> None:
     of.put("attic", "films/Alien", files(GIB))
     made = plan(of)
     assert made.steps == () and ready(made)["reason"] == "Drifted"
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "says"),
+    [
+        ({"mode": "Observe"}, "Observed", "nothing is done: the floor's mode is Observe"),
+        ({"suspend": True}, "Suspended", "nothing is done: the floor is suspended"),
+        ({"suspend": True, "mode": "Observe"}, "Suspended", "nothing is done: the floor is suspended"),
+    ],
+)
+def test_a_floor_that_rests_says_which_field_lets_it(spec: dict, reason: str, says: str) -> None:
+    of = three(**spec)
+    of.put("attic", "films/Alien", files(GIB))
+    [worst] = status(plan(of))["worst"]
+    assert (worst["reason"], worst["message"]) == (reason, says)
+    assert f"  {says}" in why("floor", "all", of.world, of.observation(), NOW)
 
 
 def test_a_drained_host_is_a_source_and_counts_no_more() -> None:
