@@ -182,7 +182,7 @@ def parse_progress(line: bytes, *, total: int = 0) -> Progress | None:
     if b"(xfr" in line or percent == 100:
         # rsync now shows the time it took, or that of one file: reckon it
         eta = (total - done) / rate if rate and total >= done else None
-    elif match["eta"][:1].isdigit():
+    elif match["eta"][:1].isdigit() and done:  # before the first byte it says 0:00:00
         hours, minutes, seconds = (int(part) for part in match["eta"].split(b":"))
         eta = float(hours * 3600 + minutes * 60 + seconds)
     return Progress("copying", done, total or (done * 100 // percent if percent else 0), rate, eta)

@@ -129,6 +129,8 @@ def test_progress() -> None:
     running = parse_progress(b"  1,000  10%    1.00kB/s    1:02:03")
     assert running is not None
     assert (running.total, running.rate, running.eta) == (10_000, 1024.0, 3723.0)
+    begun = parse_progress(b"              0   0%    0.00kB/s    0:00:00  ", total=421_000_000)
+    assert begun is not None and begun.eta is None, "nothing has come yet, and it is not done in no time"
     for line in (
         b"",
         b"sending incremental file list",
