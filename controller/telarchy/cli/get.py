@@ -28,8 +28,8 @@ Resource = Mapping[str, Any]
     "-o",
     type=outputs.OutputType(),
     default=outputs.TABLE,
-    help="How to print; without it, a table. jsonpath='{.items[*].metadata.name}', "
-    "custom-columns=NAME:.metadata.name,CLASS:.spec.class; the -file forms read that from a file.",
+    help="How to print, instead of a table: wide, json, yaml, name, jsonpath='{.items[*].metadata.name}', "
+    "custom-columns=NAME:.metadata.name,…; also jsonpath-as-json=…, and jsonpath-file=FILE, custom-columns-file=FILE.",
 )
 @click.option(
     "--sort-by",

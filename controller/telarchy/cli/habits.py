@@ -40,7 +40,7 @@ def as_click_reads_it(words: Sequence[str], command: click.Command | None) -> li
             if _TRUTHS[value.lower()]:
                 read.append(name)
         elif _SHORT.match(word) and name not in flags:
-            read.append(name + value)
+            read += [name + value] if value else [name, ""]
         else:
             read.append(word)
     return read

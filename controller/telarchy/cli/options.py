@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from telarchy.cli.completing import complete_namespace
-from telarchy.resources.meta import ALL_NAMESPACES
+from telarchy.resources.meta import ALL_NAMESPACES, DEFAULT_NAMESPACE
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,10 +64,25 @@ state = click.option(
     show_envvar=True,
     help="Folder of the store.",
 )
+
+
+def _or_default(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """kubectl takes an empty namespace for the default one."""
+    return value or DEFAULT_NAMESPACE
+
+
+def _not_empty(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """An empty source would be the embedded store, which whoever names a source does not mean."""
+    if not value and param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+        raise click.BadParameter("it is empty; is a variable unset?", ctx, param)
+    return value
+
+
 namespace = click.option(
     "--namespace",
     "-n",
-    default="default",
+    default=DEFAULT_NAMESPACE,
+    callback=_or_default,
     envvar="TELARCHY_NAMESPACE",
     show_default=True,
     shell_complete=complete_namespace,
@@ -80,6 +96,7 @@ source = click.option(
     "--source",
     metavar="PATH|git+URL#branch:path",
     default="",
+    callback=_not_empty,
     envvar="TELARCHY_SOURCE",
     show_envvar=True,
     help="Where desired state comes from. Without it: what was applied to the store.",

@@ -70,10 +70,7 @@ TABLE = Output()
 class OutputType(click.ParamType[Output]):
     """`-o wide`, `-o jsonpath='{.metadata.name}'`, `-o custom-columns=NAME:.metadata.name,…`."""
 
-    name = "output"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        return f"[{'|'.join(PLAIN)}|{'|'.join(f'{form}=…' for form in GIVEN)}]"
+    name = "form"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Output:
         if isinstance(value, Output):

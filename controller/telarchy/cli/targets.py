@@ -82,7 +82,7 @@ def parse_targets(words: Sequence[str]) -> Targets:
             if not slash or not name or not kind_text:
                 raise click.UsageError(f"`{word}`: with kind/name, every word is a kind/name")
             kind = kind_of(kind_text).name
-            names[kind] = (*names.get(kind, ()), name)
+            names[kind] = tuple(dict.fromkeys((*names.get(kind, ()), name)))
         return Targets(names)
     kinds = [part for part in words[0].split(",") if part] if words else []
     if not kinds:

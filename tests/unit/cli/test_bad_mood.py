@@ -108,11 +108,34 @@ def test_a_watch_ends_with_its_reader_and_not_at_the_next_news(telarchy, fleet, 
         assert "Traceback" not in watch.stderr.read()
 
 
-class TestState:
-    def test_an_empty_name_is_no_folder(self, telarchy):
-        ended = telarchy("get", "hosts", "--state", "")
-        assert ended.code == 64 and "it is empty; is a variable unset?" in ended.err
+class TestUnsetVariables:
+    """`--state "$STATE"` where nobody set it."""
 
+    @pytest.mark.parametrize("verb", ["plan", "run"])
+    @pytest.mark.parametrize("words", [("--source", ""), ("--source=",), ("--state", "")])
+    def test_an_empty_place_is_none(self, telarchy, tmp_path, verb, words):
+        ended = telarchy(verb, *words)
+        assert (ended.code, ended.out) == (64, "")
+        assert "it is empty; is a variable unset?" in ended.err
+        assert not (tmp_path / "state").exists()
+
+    def test_an_empty_variable_of_ours_is_not_set(self, telarchy, fleet, monkeypatch):
+        monkeypatch.setenv("TELARCHY_SOURCE", "")
+        assert telarchy("apply", "-f", fleet).code == 0
+        assert "copy 'films/a'" in telarchy("plan").out
+
+    @pytest.mark.parametrize("words", [("-n", ""), ("-n=",), ("--namespace=",)])
+    def test_an_empty_namespace_is_the_default_one(self, telarchy, fleet, words):
+        telarchy("apply", "-f", fleet)
+        assert telarchy("get", "hosts", "-o", "name", *words).out == "host/attic\nhost/black\n"
+
+    @pytest.mark.parametrize("words", [("-L=",), ("-l=",), ("--sort-by=",)])
+    def test_an_empty_value_asks_for_nothing(self, telarchy, fleet, words):
+        telarchy("apply", "-f", fleet)
+        assert telarchy("get", "hosts", *words).out == telarchy("get", "hosts").out
+
+
+class TestState:
     def test_a_folder_that_takes_no_socket(self, telarchy, fleet, tmp_path):
         (tmp_path / "state" / "control.new").mkdir(parents=True)  # root may write anywhere else
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "1s")

@@ -202,6 +202,10 @@ class TestHabits:
         ended = applied("get", "hosts", "-l=site=home", *words)
         assert ended.code == 0 and ended.out.split("/")[-1] == "black\n"
 
+    def test_what_is_named_twice_is_shown_once(self, applied):
+        for words in (("hosts", "black", "black"), ("host/black", "ho/black")):
+            assert applied("get", *words, "-o", "name").out == "host/black\n"
+
     def test_what_comes_after_two_dashes_is_left_alone(self, telarchy):
         assert "there is no kind `-o=json`" in telarchy("get", "--", "-o=json").err
 
