@@ -1,6 +1,8 @@
 """kubectl's JSONPath. Expected is what kubectl 1.32 prints; tests/operator puts some templates to kubectl itself."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telarchy.cli.jsonpath import PathError
 from telarchy.cli.jsonpathreader import read_path, read_template
@@ -205,3 +207,41 @@ def test_what_cannot_be_put_in_order():
     with pytest.raises(TelarchyError, match=r"\.status\.x of host/1 is a list; name a field in it"):
         names(".status.x", None, [1])
     assert names(".nope", 1) == "0"
+
+
+SCRAPS = st.sampled_from(
+    [
+        "{",
+        "}",
+        "range ",
+        "end",
+        ".items",
+        ".metadata",
+        ".name",
+        "[",
+        "]",
+        "*",
+        "[*]",
+        "..",
+        "[?(",
+        "@",
+        "==",
+        ")",
+        ")]",
+    ]
+    + ["'", '"', "\\", "a", "0", "-1", ":", ",", "$", " ", "\n", "true", "<", "&&", "||", "é", "."]
+)
+
+
+@given(st.lists(SCRAPS, max_size=25).map("".join))
+def test_whatever_is_typed_is_read_or_refused_with_a_place(text):
+    for read in (read_template, read_path):
+        try:
+            found = read(text)
+        except PathError as error:
+            assert "at character " in str(error)
+            continue
+        try:
+            assert isinstance(found.render(LIST) if read is read_template else found.values(LIST), str | list)
+        except PathError as error:
+            assert "at character " in str(error)
