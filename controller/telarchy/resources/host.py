@@ -256,7 +256,11 @@ class HostStatus(ResourceStatus):
     reachable: ConditionStatus = "Unknown"
     endpoint: str = Field(default="", max_length=300, description="The endpoint that answers.")
     state: HostState = "Unknown"
-    uptime_score: str = Field(default="", max_length=8, description="Share of time it answered, like 0.98.")
+    uptime_score: str = Field(
+        default="",
+        max_length=8,
+        description="How much of the last 30 days it answered, by the hour, like 0.98; a new host begins at 0.50.",
+    )
     capacity: HostCapacity = Field(default_factory=HostCapacity)
     duties: Annotated[tuple[HostDuty, ...], Field(max_length=8)] = ()
     volumes: Annotated[tuple[Volume, ...], Field(max_length=MAX_MEDIA_ROOTS)] = ()
