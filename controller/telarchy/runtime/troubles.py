@@ -16,7 +16,7 @@ DECLARED = (
     "Suspended",
     "Expired",
 )  # not in order, because a manifest says that it is to be so
-AWAY = ("TimedOut", "NoRoute", "NameNotResolved", "ConnectionLost", "Missing", "Down")
+AWAY = ("TimedOut", "NoRoute", "NameNotResolved", "ConnectionRefused", "ConnectionLost", "Missing", "Down")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ def found():
         ("False", "TimedOut", True, True),
         ("False", "TimedOut", False, False),
         ("Unknown", "NoRoute", False, False),
+        ("False", "ConnectionRefused", False, False),
         ("False", "Down", False, False),
         ("False", "HostKeyChanged", False, True),
         ("False", "AuthenticationFailed", False, True),
