@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from telarchy.custody import shell
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.listing import ScanAnswer, group, parse_scan, regroup, touched, under
 from telarchy.custody.manifest import Manifest
+from telarchy.custody.mounts import concerns
 from telarchy.custody.survey import Place, survey
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed
@@ -76,7 +77,7 @@ class Scanned:
             shown = ", ".join(repr(folder) for folder in self.lost[:3])
             return (
                 f"what was mounted at {shown} is not there; titles there are unknown until it is mounted again, or "
-                "until a file is put there by hand, which gives that disk up"
+                "until a title is put there by hand, which gives that disk up"
             )
         shown = ", ".join(repr(folder) for folder in self.blind[:3])
         return f"cannot read {shown}{' and more' if len(self.blind) > 3 else ''}; titles there are unknown"
@@ -122,8 +123,11 @@ async def scan(
             answer = await asyncio.to_thread(parse_scan, done.stdout, path)
     except ValueError as trouble:
         raise ActionFailed(f"scan of {path} on {link.host}: {trouble}", reason="ScanFailed") from None
-    changed = _take(answer, key, catalogue, patterns, memo, now)
-    blind = _blind(answer, memo)
+    known = (
+        catalogue.titles_on(key) if set(memo.mounts) - answer.mounts else ()
+    )  # a library is long to go through
+    blind = _blind(answer, memo, patterns, tuple(known))
+    changed = _take(answer, key, catalogue, patterns, blind, now)
     settled = not blind and (answer.listing != "")
     kept_mounts = set(memo.mounts) & blind if blind else set()
     return Scanned(
@@ -159,18 +163,21 @@ async def look_again(
             catalogue.patch_volume(key, {title: seen.manifest or None}, now)
 
 
-def _blind(answer: ScanAnswer, memo: ScanMemo) -> set[str]:
-    """Folders whose contents are unknown now.
+def _blind(answer: ScanAnswer, memo: ScanMemo, patterns: TitlePatterns, known: Collection[str]) -> set[str]:
+    """Folders whose contents are unknown now. `known`: the titles that were seen on this volume.
 
-    A mount point that lost its file system is an empty folder, or none. Once files are in it, somebody has
-    given up that disk and put the titles there by hand.
+    A mount point that lost its file system is a folder without titles, or none. Once a title is in it, somebody has
+    given up that disk and put it there by hand. Where no title was, nothing is missed.
     """
     blind = set(answer.now.blind)
     if answer.errors and not blind:
         blind.add("")
     for point in set(memo.mounts) - answer.mounts:
+        if not any(concerns(title, (point,)) for title in known):
+            continue
         inside = point + "/"
-        if answer.delta or not any(path.startswith(inside) for path in answer.now.files):
+        found = (path for path in answer.now.files if path.startswith(inside) and patterns.titles_of(path))
+        if answer.delta or not any(found):
             blind.add(point)
     return blind
 
@@ -180,10 +187,9 @@ def _take(
     key: str,
     catalogue: Catalogue,
     patterns: TitlePatterns,
-    memo: ScanMemo,
+    blind: set[str],
     now: float,
 ) -> bool:
-    blind = _blind(answer, memo)
     if answer.delta:
         answer.gone = {path for path in answer.gone if not (blind and under(path, blind))}
         before = {title: catalogue.manifest(key, title) for title in touched(answer, patterns)}

@@ -365,6 +365,39 @@ async def test_a_lost_mount_below_the_root_is_unknown_and_not_empty(volume: Volu
     assert set(catalogue.titles_on("v")) == {"films on disk 2/two.mkv", "tv/Show/S1"}
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+async def test_a_sign_in_an_empty_mount_point_is_no_title_and_a_mount_without_titles_is_not_missed(
+    volume: Volume,
+) -> None:
+    """Many a mount point holds a file that says `not mounted`: it gives nothing up."""
+    patterns = TitlePatterns(["tv/*/*"])
+    catalogue = Catalogue(patterns=patterns)
+    volume.write("tv/NOT_MOUNTED")
+    (volume.path / "photos").mkdir()
+    points = [volume.path / "tv", volume.path / "photos"]
+
+    async def look(memo: ScanMemo) -> Scanned:
+        return await scan(
+            volume.link, volume.root, volume.id, "v", catalogue, patterns, memo, 1.0, leave_trace=True
+        )
+
+    for point in points:
+        subprocess.run(["mount", "-t", "tmpfs", "none", point], check=True)
+    try:
+        volume.write("tv/Show/S1/e1")
+        volume.write("photos/one")
+        seen = await look(ScanMemo())
+        assert seen.memo.mounts == ("photos", "tv")
+    finally:
+        for point in points:
+            subprocess.run(["umount", point], check=True)
+    for _ in range(3):
+        seen = await look(seen.memo)
+        assert seen.blind == seen.lost == seen.memo.mounts == ("tv",)
+        assert set(catalogue.titles_on("v")) == {"tv/Show/S1"}
+        assert "mounted again" in seen.message
+
+
 async def test_a_volume_without_a_sentinel_is_only_read(tmp_path: Path) -> None:
     volume = Volume(tmp_path / "new", sentinel=False)
     volume.write("films/a")
