@@ -208,7 +208,9 @@ class Lines:
         revision = self._running.engine.revision
         if revision.message and (key := f"{revision.revision} {revision.message}") != self._revision:
             self._revision = key
-            self._line(f"{self._running.engine.source.name}: {revision.message}")
+            name = f"{self._running.engine.source.name}: "
+            told = revision.message  # what is wrong with the source names it by itself
+            self._line(told if told.startswith(name[:-2]) else name + told)
             for problem in revision.problems:
                 self._line(str(problem))
         for one in self._running.answers.events(namespace=self._namespace):

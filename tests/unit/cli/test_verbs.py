@@ -324,6 +324,15 @@ class TestRun:
         assert "settled: everything is as declared (floor 'films' 4/4 met)" in ended.out
         assert "custodyfloor/films" in ended.out
 
+    def test_a_source_that_is_away_is_named_once(self, telarchy, tmp_path):
+        away = tmp_path / "none"
+        ended = telarchy("run", "--source", away, "--until-settled", "--timeout", "0.5s", "--plain")
+        [line] = [
+            one for one in ended.out.splitlines() if one.endswith("no such file or directory") and "/" in one
+        ][:1]
+        assert line.endswith(f" {away} cannot be read: no such file or directory")
+        assert line.count(str(away)) == 1
+
     def test_a_host_in_trouble_is_not_everything_that_was_declared(self, telarchy, fleet, toys):
         toys.stuck = "/srv cannot be written to"
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "1s")
