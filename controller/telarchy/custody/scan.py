@@ -123,10 +123,9 @@ async def scan(
             answer = await asyncio.to_thread(parse_scan, done.stdout, path)
     except ValueError as trouble:
         raise ActionFailed(f"scan of {path} on {link.host}: {trouble}", reason="ScanFailed") from None
-    known = (
-        catalogue.titles_on(key) if set(memo.mounts) - answer.mounts else ()
-    )  # a library is long to go through
-    blind = _blind(answer, memo, patterns, tuple(known))
+    # A library is long: it is only gone through where something is missing.
+    titles = tuple(catalogue.titles_on(key)) if set(memo.mounts) - answer.mounts else ()
+    blind = _blind(answer, memo, patterns, titles)
     changed = _take(answer, key, catalogue, patterns, blind, now)
     settled = not blind and (answer.listing != "")
     kept_mounts = set(memo.mounts) & blind if blind else set()
