@@ -358,6 +358,9 @@ class Observer:
         for key, standing in standings.items():
             state = self._roots[key]
             came = standing.state in SCANNABLE and state.standing.state not in SCANNABLE
+            if state.standing.state in SCANNABLE and standing.state not in SCANNABLE and state.host != host:
+                # Only another host's look says so: what this one showed may be from before its disk was moved.
+                self._poke(self._look_soon, state.host)
             state.standing = standing
             if state.look is not None:
                 state.borrowed = doubtful[key]

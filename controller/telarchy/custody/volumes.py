@@ -127,8 +127,10 @@ def _conflict(
     )
     owner = next((place for place in places if known.get(place) == volume_id), places[0])
     for place in places:
+        # Who is known to have another volume still awaits that one: it is not seen, which is not gone.
+        awaits = standings[place].id if standings[place].id != volume_id else ""
         standings[place] = Standing(
-            VolumeState.CONFLICT, volume_id if place == owner else "", volume_id, message
+            VolumeState.CONFLICT, volume_id if place == owner else awaits, volume_id, message
         )
     for other in awaited:
         if other not in places and standings[other].id == volume_id:

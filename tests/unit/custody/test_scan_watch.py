@@ -75,6 +75,19 @@ def test_a_disk_that_moved_is_seen_where_it_is() -> None:
         assert "two/main" in standings[ONE].message
 
 
+def test_a_volume_whose_place_shows_a_second_one_is_unknown_and_not_gone() -> None:
+    """A disk was copied, sentinel and all, and the copy stands where another one belongs."""
+    for names in (("one", "two"), ("two", "one")):
+        right, wrong = ((name, "main") for name in names)
+        standings = settle({right: X, wrong: Y}, {ONE: root_look(), TWO: root_look()})
+        assert (standings[right].state, standings[right].id) == (VolumeState.CONFLICT, X)
+        assert (standings[wrong].state, standings[wrong].id) == (VolumeState.CONFLICT, Y)
+        three = ("three", "main")
+        moved = settle({right: X, wrong: Y}, {ONE: root_look(), TWO: root_look(), three: root_look(Y)})
+        assert [one.id for one in moved.values()].count(Y) == 1
+        assert (moved[three].state, moved[three].id) == ("Mounted", Y)
+
+
 def test_a_cut_off_answer_says_nothing_of_the_rest() -> None:
     whole = (
         b"now\x001000\x00root\x00/a\x00exists\x00folder\x00id\x00"
@@ -292,6 +305,23 @@ async def test_watching_finds_titles_and_wakes_the_planner(tmp_path: Path) -> No
         await asyncio.wait_for(woken.wait(), 3)
         assert set(fleet.catalogue.titles_on(Y)) == {"films/new"}
         await until(lambda: (fleet.volumes["a"].own / "epoch").exists(), 3)
+
+
+async def test_disks_that_changed_places_are_looked_at_on_both_sides(tmp_path: Path) -> None:
+    """The host that was looked at first shows the other's volume; what the other showed before is no second place."""
+    fleet = LocalFleet(tmp_path / "fleet")
+    fleet.spec = {"scan": {"every": "1h"}}
+    fleet.volumes["a"].write(f"{TITLE}/e1")
+    fleet.custody = fleet.controller()
+    async with running(fleet.custody):
+        await until(lambda: one(fleet).scanned is not None and one(fleet, "b").scanned is not None, 5)
+        a, b, spare = (tmp_path / "fleet" / name for name in ("a", "b", "spare"))
+        for source, target in ((a, spare), (b, a), (spare, b)):
+            source.rename(target)
+        fleet.custody.observer._poke(fleet.custody.observer._look_soon, "b")
+        await until(lambda: {one(fleet, name).state for name in "ab"} == {VolumeState.WRONG_ID}, 12)
+        assert (one(fleet, "a").id, one(fleet, "b").id) == (X, Y)
+        assert set(fleet.catalogue.titles_on(X)) == {TITLE} and not list(fleet.catalogue.titles_on(Y))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
