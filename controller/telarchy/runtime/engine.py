@@ -16,7 +16,7 @@ from telarchy.runtime.revision import Revision, Source
 from telarchy.runtime.rooms import Rooms, furnish
 from telarchy.runtime.snapshot import snapshot
 from telarchy.runtime.tenure import Tenure
-from telarchy.runtime.troubles import troubles_of
+from telarchy.runtime.troubles import in_the_way
 from telarchy.store import Store
 
 __all__ = ["Engine", "FleetJournal", "Rooms", "furnish"]
@@ -109,8 +109,8 @@ class Engine:
 
     @property
     def as_declared(self) -> bool:
-        """Whether the last round saw nothing that a person has to see to."""
-        return not troubles_of(self.reconciler.plan, self.reconciler.world)
+        """Whether the last round saw no host that is there and not in order."""
+        return not in_the_way(self.reconciler.plan)
 
     @property
     def trouble(self) -> str:
