@@ -87,7 +87,7 @@ class Look:
                 whole=one.complete,
                 counts=host.name in floor.allowed and not host.draining,
                 live=state is HostState.UP and volume.state in READABLE and not one.hidden,
-                gone=state is HostState.DOWN or (state is HostState.UP and self._given_up(volume)),
+                gone=state is HostState.DOWN or (state is HostState.UP and _given_up(volume, floor)),
                 verified=one.verified,
                 damaged=one.damaged,
                 missing=one.missing,
@@ -105,10 +105,11 @@ class Look:
         floor = self.terms.floors[0]
         return view_of(self.custody.catalogue, number, standings_of(floor, self.terms, self.custody))
 
-    def _given_up(self, volume: VolumeSeen) -> bool:
-        span = self.terms.fleet.grace.volume
-        missing = volume.state is VolumeState.MISSING
-        return span is not None and missing and volume.missing_for >= span.seconds
+
+def _given_up(volume: VolumeSeen, floor: FloorTerms) -> bool:
+    """Missing for longer than this floor waits for a volume."""
+    span, missing = floor.volume_grace, volume.state is VolumeState.MISSING
+    return span is not None and missing and volume.missing_for >= span
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def standings_of(floor: FloorTerms, terms: Terms, custody: CustodySeen) -> dict[
         found[key] = Standing(
             host=host.name,
             domain=host.domain,
-            weight=weight_of(volume, floor.state_of(host.name), terms),
+            weight=weight_of(volume, floor.state_of(host.name), floor.volume_grace),
             always_on=host.always_on,
             counts=host.name in floor.allowed and not host.draining,
             borrowed=volume.borrowed,
@@ -136,15 +136,17 @@ def standings_of(floor: FloorTerms, terms: Terms, custody: CustodySeen) -> dict[
     return found
 
 
-def weight_of(volume: VolumeSeen, state: HostState, terms: Terms) -> Weight:
-    """Rule 4: what cannot be looked at is unknown; it is gone only with its host, or by the owner's own rule."""
+def weight_of(volume: VolumeSeen, state: HostState, grace: float | None) -> Weight:
+    """Rule 4: what cannot be looked at is unknown; it is gone only with its host, or by the owner's own rule.
+
+    grace: seconds that the floor gives a missing volume of a host that is up; None: for ever
+    """
     if state is HostState.UP:
         if volume.state is VolumeState.NEW and not volume.adoptable:
             return Weight.UNKNOWN  # two such roots may be one folder
         if volume.state in READABLE:
             return Weight.LIVE
-        span = terms.fleet.grace.volume
-        gone = span is not None and volume.state is VolumeState.MISSING and volume.missing_for >= span.seconds
+        gone = grace is not None and volume.state is VolumeState.MISSING and volume.missing_for >= grace
         return Weight.GONE if gone else Weight.UNKNOWN
     if state is HostState.DOWN:
         return Weight.GONE
@@ -206,10 +208,6 @@ def report(
     moments = [done.copies.wake_at, done.upkeep.wake_at]
     moments += [host.changes_at for host in done.terms.hosts.values()]
     moments += [floor.changes_at for floor in done.terms.floors]
-    span = done.terms.fleet.grace.volume
-    for volume in done.custody.volumes.values():
-        if span is not None and volume.state is VolumeState.MISSING and volume.missing_for < span.seconds:
-            moments.append(now + span.seconds - volume.missing_for)
     moments += _volumes_given_up(done, now)
     moments += [one.toolless_until for one in done.custody.volumes.values() if one.toolless_until]
     statuses = statuses_of(done, seen, now, rounds)
@@ -233,15 +231,11 @@ def report(
 
 def _volumes_given_up(done: Deliberation, now: float) -> Iterator[float]:
     """When missing volumes of hosts that are up will count as gone, where the owner's rule says so."""
-    span = done.terms.fleet.grace.volume
-    if span is None:
-        return
+    spans = {floor.volume_grace for floor in done.terms.floors if floor.volume_grace is not None}
     for volume in done.custody.volumes.values():
         host = done.terms.hosts.get(volume.host)
         if host is not None and host.up and volume.state is VolumeState.MISSING:
-            left = span.seconds - volume.missing_for
-            if left > 0:
-                yield now + left
+            yield from (now + span - volume.missing_for for span in spans if span > volume.missing_for)
 
 
 def copying_now(steps: tuple[Step, ...]) -> list[Copy]:

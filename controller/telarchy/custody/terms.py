@@ -70,6 +70,7 @@ class FloorTerms:
     allowed: frozenset[str]
     preferred: frozenset[str]
     verify_every: float | None
+    volume_grace: float | None = None  # after which a missing volume of a host that is up counts as gone
     host_states: tuple[tuple[str, HostState], ...] = ()
     changes_at: float | None = field(default=None, compare=False)
 
@@ -216,6 +217,7 @@ def _floor(
     rules = spec.hosts
     candidates = [host for host in declared if not hosts[host.name].consumer]
     states = [(host.name, *_state(host, spec.grace, fleet, seen, now)) for host in declared]
+    patience = spec.grace.volume or fleet.grace.volume
     return FloorTerms(
         ref=floor.ref,
         select=tuple(spec.select.paths),
@@ -229,6 +231,7 @@ def _floor(
         allowed=frozenset(h.name for h in candidates if rules.allows(h.name, h.metadata.labels)),
         preferred=frozenset(h.name for h in candidates if rules.prefers(h.name, h.metadata.labels)),
         verify_every=spec.verify.every.seconds if spec.verify.every is not None else None,
+        volume_grace=patience.seconds if patience is not None else None,
         host_states=tuple((name, state) for name, state, _ in states),
         changes_at=min((at for _, _, at in states if at is not None), default=None),
     )

@@ -149,6 +149,26 @@ def test_an_owner_may_give_missing_volumes_a_grace_too() -> None:
     assert [step.action.host for step in plan(of).steps] == ["laptop"]
 
 
+def test_a_floor_may_give_missing_volumes_a_grace_of_its_own() -> None:
+    names = ("attic", "cellar", "laptop")
+    of = seen(
+        fleet(grace={"volume": "10h"}),
+        *(host(name) for name in names),
+        floor("films", ("films/*",), grace={"volume": "10m"}),
+        floor("shows", ("tv/*",)),
+    )
+    for name in ("attic", "cellar"):
+        of.put(name, "films/Alien", files(GIB))
+        of.put(name, "tv/Alien", files(GIB))
+    of.set_volume("cellar", state=VolumeState.MISSING, missing_for=60.0)
+    made = plan(of)
+    assert made.steps == () and made.wake_at == NOW + 9 * 60
+    of.set_volume("cellar", missing_for=600.0)
+    made = plan(of)
+    assert [(step.action.title, step.action.host) for step in made.steps] == [("films/Alien", "laptop")]
+    assert made.wake_at == NOW + 10 * 3600 - 600
+
+
 def test_the_brake_stops_repair_when_more_than_one_custodian_is_gone() -> None:
     names = ["a", "b", "c", "d"]
     of = seen(fleet(), *(host(name) for name in names), floor())
