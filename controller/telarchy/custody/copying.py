@@ -27,7 +27,7 @@ from telarchy.custody.manifest import FileSeen, Manifest
 from telarchy.custody.source import Early, held_still, read_early, source_digests
 from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.transfer import SHARING, Load, Transfer, transfer_between
-from telarchy.custody.verifying import record
+from telarchy.custody.verifying import record, require_mounted
 from telarchy.custody.workbench import Workbench
 from telarchy.custody.working import to_its_end
 from telarchy.errors import ActionFailed, SafetyRefusal
@@ -67,6 +67,7 @@ async def _copy(
         survey(source, action.title), survey(target, action.title), _connect(bench, target, source, action)
     )
     wanted = _source_files(bench, action, there)
+    require_mounted(bench, action.volume, action.title, here)
     present = bench.note_title(action.volume, action.title, here.manifest)
     missing = _missing(action, wanted, here)
     if not missing:
@@ -102,6 +103,7 @@ def _source_files(bench: Workbench, action: Copy, there: TitleNow) -> Manifest:
             f"parts of {quoted(action.title)} on {action.source_host} cannot be read: check who owns them",
             reason="Unreadable",
         )
+    require_mounted(bench, action.source_volume, action.title, there)
     before = bench.catalogue.manifest(action.source_volume, action.title)
     wanted = bench.note_title(action.source_volume, action.title, there.manifest, before)
     if wanted is not before and [one[:2] for one in wanted] != [one[:2] for one in before]:  # path, size

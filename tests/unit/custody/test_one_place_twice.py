@@ -104,7 +104,12 @@ async def test_what_a_lost_mount_held_is_unknown_and_no_action_forgets_it(tmp_pa
         await fleet.act(fleet.verify(TITLE, "b"))
         assert plan() == ({"met": 1}, [])
     held = fleet.manifest("b", TITLE)
-    for action in (fleet.verify(TITLE, "b"), fleet.quarantine(TITLE, "b", "a")):
+    for action in (
+        fleet.verify(TITLE, "b"),
+        fleet.quarantine(TITLE, "b", "a"),
+        fleet.copy(TITLE, "b", "c"),
+        fleet.copy(TITLE, "a", "b"),
+    ):
         # … and again before anybody has looked.
         with pytest.raises((ActionFailed, SafetyRefusal)) as caught:
             await fleet.act(action)

@@ -24,7 +24,12 @@ stage() {
         [ -z "$again" ] || left=$((left + $(find "$staged" 2>/dev/null | wc -l)))
         [ "$left" -ge 0 ] || refuse "$NO_SPACE" "$1 has ${inodes#* } inodes free, too few for $9 files more"
     fi
-    mkdir -p -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
+    # Never .telarchy itself: where that is missing now, the disk went away, and its folder is another disk's.
+    if [ -z "$again" ]; then
+        [ -d "$1/.telarchy/staging" ] || mkdir -- "$1/.telarchy/staging" 2>/dev/null || [ -d "$1/.telarchy/staging" ] ||
+            refuse "$READ_ONLY" "$1/.telarchy/staging cannot be made"
+        mkdir -- "$staged" || refuse "$READ_ONLY" "$staged cannot be made"
+    fi
     touch -- "$staged"
     # Everything in the staging folder that is not finished is younger than this file.
     [ -e "$staged.begun" ] || : >"$staged.begun"
