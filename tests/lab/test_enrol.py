@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,66 @@ def test_a_host_is_enrolled_once(lab: Lab, fleet: MakeFleet) -> None:
     assert host.spec.connection.ssh.host_key == " ".join(nas.host_key.split()[:2])
     assert [root.path for root in host.spec.media_roots] == [MEDIA]
     assert "kind: Host" in first.yaml
+
+
+def test_a_host_that_joins_others_may_pull_from_them_and_they_from_it(
+    lab: Lab, fleet: MakeFleet, tmp_path: Path
+) -> None:
+    nas, vps = fleet("nas", "vps")
+    state, manifests = tmp_path / "state", tmp_path / "fleet"
+    manifests.mkdir()
+    for name in ("nas", "vps"):
+        login = state / "secrets" / f"{name}-login"
+        login.mkdir(parents=True, mode=0o700)
+        (login / "key").write_bytes(lab.client_key.read_bytes())
+        (login / "key").chmod(0o600)
+
+    def enroll(host: LabHost, *more: str) -> subprocess.CompletedProcess[str]:
+        words = ["enroll", where(host), "--name", host.name, "--root", MEDIA, "-i", str(lab.client_key)]
+        return telarchy(*words, *more)
+
+    def telarchy(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "telarchy", *words, "--state", str(state)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def keys(host: LabHost) -> list[str]:
+        """What pulls this host lets others do."""
+        return [
+            line.partition("restrict")[0].removeprefix('command="')
+            for line in host.text("cat /home/media/.ssh/authorized_keys").splitlines()
+            if "telarchy:" in line
+        ]
+
+    (manifests / "vps.yaml").write_text(enroll(vps).stdout)
+    assert keys(vps) == []  # there was nobody else
+    telarchy("apply", "-f", str(manifests))
+    said = enroll(nas, "--dry-run").stderr
+    assert (
+        f"would-do: let vps read {MEDIA} of nas" in said and f"would-do: let nas read {MEDIA} of vps" in said
+    )
+    assert keys(vps) == [] and not nas.exists("/home/media/.telarchy")
+    first = enroll(nas)
+    assert (
+        f"done: let vps read {MEDIA} of nas" in first.stderr
+        and f"done: let nas read {MEDIA} of vps" in first.stderr
+    )
+    for host in (nas, vps):
+        [line] = keys(host)
+        assert f"rrsync -ro '{MEDIA}'" in line
+    again = enroll(nas)
+    assert f"already: let vps read {MEDIA} of nas" in again.stderr and again.stdout == first.stdout
+    # The others have the new one's key, and a host that cannot be asked now is asked at the first copy.
+    (manifests / "nas.yaml").write_text(first.stdout)
+    telarchy("apply", "-f", str(manifests))
+    assert f"already: let nas read {MEDIA} of vps" in telarchy("enroll", "vps").stderr
+    nas.run("systemctl stop ssh ssh.socket", check=False)
+    assert f"not now, but at the first copy: let vps read {MEDIA} of nas" in telarchy("enroll", "vps").stderr
 
 
 def test_with_a_password_the_controllers_key_is_let_in(lab: Lab, fleet: MakeFleet, tmp_path: Path) -> None:

@@ -61,8 +61,9 @@ def enroll(
     namespace: str,
     state: Path,
 ) -> None:
-    """Check a machine for what a host needs, install what is missing, mark its media roots, pin its host key, and
-    print its manifest. Run it again at any time: what is in order stays as it is.
+    """Check a machine for what a host needs, install what is missing, mark its media roots, pin its host key,
+    authorise pulls between it and the hosts that are declared already, and print its manifest. Run it again at any
+    time: what is in order stays as it is.
 
     \b
       telarchy enroll media@192.0.2.11 --name attic --root /srv/media > attic.yaml
@@ -95,12 +96,41 @@ def enroll(
         dry_run=dry_run,
         say=lambda line: click.echo(line, err=True),
     )
+    _authorise_pulls(enrolment.manifest, namespace, state, dry_run=dry_run)
     by_hand = [step.description for step in enrolment.steps if step.outcome == "by-hand"]
     if by_hand:
         click.echo(f"{plural(len(by_hand), 'thing')} left to do by hand:", err=True)
         for description in by_hand:
             click.echo(f"  {description}", err=True)
     click.echo(enrolment.yaml, nl=False)
+
+
+def _authorise_pulls(manifest: dict[str, Any], namespace: str, state: Path, *, dry_run: bool) -> None:
+    """Between this host and those that are declared. What goes wrong with it is told, and the host is enrolled."""
+    import asyncio
+
+    from telarchy.links.pool import LinkPool
+    from telarchy.links.pulls import authorise_pulls
+    from telarchy.links.routes import ROUTES_FOLDER, Routes
+    from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets
+    from telarchy.resources.host import Host
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    try:
+        found = connect(state, quiet=True).ask("resources", kinds=["Host"], namespace=namespace)
+    except TelarchyError as problem:
+        say(f"pulls are authorised at the first copy, since who is declared is not known: {problem}")
+        return
+    name = manifest["metadata"]["name"]
+    others = [one for one in found if one["metadata"]["name"] != name]
+    if not others:
+        return
+    hosts = [Host.model_validate(one) for one in (manifest, *others)]
+    pool = LinkPool(FileSecrets(state / SECRETS_FOLDER))
+    routes = Routes(pool, fleet=namespace, folder=state / ROUTES_FOLDER)
+    asyncio.run(authorise_pulls(pool, routes, hosts, name, dry_run=dry_run, say=say))
 
 
 def _declared(name: str, namespace: str, state: Path) -> Declared:

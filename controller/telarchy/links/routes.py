@@ -34,6 +34,7 @@ from telarchy.links.ssh import SshLink
 from telarchy.links.way import Way
 from telarchy.resources.host import Endpoint
 
+ROUTES_FOLDER = "routes"  # in the state folder
 TEST_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 8.0
 FRESH_FOR = 300.0  # seconds that a tested route is taken for good
@@ -167,6 +168,20 @@ class Routes:
                 argv = script("route-connect", route.address, *route.sharing)
                 await link.run(argv, timeout=CONNECT_TIMEOUT)
 
+    async def authorise(self, target: str, source: str, root: str, *, dry_run: bool = False) -> bool:
+        """Make the key with which `target` pulls from a root of `source`, and have it let in, before the first copy
+        asks for that. True when that was, or with `dry_run` would be, new. Between hosts that are not both reached by
+        ssh nothing is needed. Raises as `open`."""
+        target_link, source_link = await asyncio.gather(self._pool.link(target), self._pool.link(source))
+        if not (isinstance(target_link, SshLink) and isinstance(source_link, SshLink)):
+            return False
+        if dry_run:
+            text = 'grep -qF -e " $1" ~/.ssh/authorized_keys'
+            return not (await source_link.run(["/bin/sh", "-c", text, "sh", self._tag(target, root)])).ok
+        pair = _Pair(target, source_link.way, root)
+        async with self._arranging.setdefault(pair, asyncio.Lock()):
+            return (await self._authorise(pair, target_link, source_link))[1]
+
     def forget(self, target: str, source: str) -> None:
         """A copy over this route failed at connecting: test it again next time."""
         for pair in [pair for pair in self._tested if (pair.target, pair.source.host) == (target, source)]:
@@ -186,14 +201,20 @@ class Routes:
             )
             await _told(link, ["/bin/sh", "-c", text, "sh", self._key_name(source, root)], "CannotRevoke")
 
-    async def _arrange(self, pair: _Pair, target: SshLink, source: SshLink) -> Route:
+    async def _authorise(self, pair: _Pair, target: SshLink, source: SshLink) -> tuple[str, bool]:
+        """The folder of keys on the target, and whether the holder did not let this one in before."""
         tag = self._tag(pair.target, pair.root)
         name = self._key_name(pair.source.host, pair.root)
         algorithm, blob, *_ = pair.source.host_key.split()
         told = await _told(target, script("route-key", name, pair.alias, f"{algorithm} {blob}", tag), "NoKey")
         folder, public = told.decode("utf-8", "surrogateescape").splitlines()[:2]
         key = " ".join(public.split()[:2])
-        await _told(source, script("route-authorise", pair.root, tag, key), "RrsyncMissing", code=4)
+        said = await _told(source, script("route-authorise", pair.root, tag, key), "RrsyncMissing", code=4)
+        return folder, said.strip() != b"already"
+
+    async def _arrange(self, pair: _Pair, target: SshLink, source: SshLink) -> Route:
+        folder, _ = await self._authorise(pair, target, source)
+        name = self._key_name(pair.source.host, pair.root)
 
         def ssh(endpoint: Endpoint) -> tuple[str, ...]:
             argv = ssh_argv(

@@ -19,7 +19,7 @@ from telarchy.custody.capability import Custody
 from telarchy.custody.lease import Controller
 from telarchy.hosts.observe import HostWatch
 from telarchy.links.pool import LinkPool
-from telarchy.links.routes import Routes
+from telarchy.links.routes import ROUTES_FOLDER, Routes
 from telarchy.links.secrets import FileSecrets, SecretResolver
 from telarchy.resources.meta import DEFAULT_NAMESPACE
 from telarchy.runtime.evidence import from_memory
@@ -33,7 +33,6 @@ Why = Callable[[str, str, World, Observation, float], list[str]]
 """(topic, name, world, seen, now) → lines that explain it. Raises TelarchyError when there is no such thing."""
 
 SECRETS_FOLDER = "secrets"
-ROUTES_FOLDER = "routes"
 CONTROLLER_ID = "controller/id"
 
 
