@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from telarchy.cli.plantext import how_much
 from telarchy.cli.table import at_path
 from telarchy.core.words import format_bytes, format_span, plural
 from telarchy.web.answers import Answers
@@ -126,7 +127,7 @@ def _foot(plan: Mapping[str, Any], running: Sequence[Any], now: float) -> Text:
         )
         text.append(" ")
     if plan["settled"]:
-        text.append("settled: everything is as declared", style="green")
+        text.append(f"settled: {how_much(plan)} is as declared", style="green")
     else:
         waiting = sum(step["decision"] != "Start" for step in plan["steps"]) + plan.get("beyond", {}).get(
             "count", 0

@@ -137,7 +137,10 @@ def trouble_lines(plan: Mapping[str, Any]) -> list[str]:
 
 
 def how_much(plan: Mapping[str, Any]) -> str:
-    """What a settled plan may call as declared: a host's disk can be in trouble while every floor is met."""
+    """What a settled plan may call as declared: a host's disk can be in trouble while every floor is met, and a floor
+    short that is suspended, or only observed."""
+    if any(floor["met"] < floor["titles"] for floor in plan.get("floors", ())):
+        return "all that is acted on"
     return "all else" if plan.get("troubles") else "everything"
 
 

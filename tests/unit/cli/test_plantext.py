@@ -156,3 +156,9 @@ def test_of_many_floors_the_short_ones_are_told_first_and_the_rest_counted():
     floors[300]["titles"] = 2
     assert floors_told(floors)[0] == "floor 'f300' 1/2 met"
     assert floors_told(floors[:6])[-1] == "floor 'f5' 1/1 met"
+
+
+def test_a_floor_that_is_short_and_left_alone_is_not_called_as_declared():
+    """Of a suspended fleet, or of a floor that is only observed."""
+    shown = text(Plan(statuses={Ref("CustodyFloor", "default", "films"): {"met": 3, "titles": 4}}))
+    assert shown == "Nothing to do: all that is acted on is as declared (floor 'films' 3/4 met)."
