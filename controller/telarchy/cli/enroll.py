@@ -75,12 +75,15 @@ def enroll(
         password = click.prompt(f"Password of {target}", hide_input=True, err=True)
 
     from telarchy.links.enrol import enrol
-    from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets, Secret
+    from telarchy.links.secrets import SECRETS_FOLDER, FileSecrets, Secret, SecretMissing
 
     kept = known.secret if known else None
     login: Path | Secret | None = identity
     if login is None and password is None and kept is not None:
-        login = FileSecrets(state / SECRETS_FOLDER).resolve(*kept)
+        try:
+            login = FileSecrets(state / SECRETS_FOLDER).resolve(*kept)
+        except SecretMissing as problem:
+            click.echo(f"{problem}; trying your own keys and agent", err=True)
 
     enrolment = enrol(
         known.endpoint if known else target,
@@ -96,13 +99,13 @@ def enroll(
         dry_run=dry_run,
         say=lambda line: click.echo(line, err=True),
     )
-    _authorise_pulls(enrolment.manifest, namespace, state, dry_run=dry_run)
     by_hand = [step.description for step in enrolment.steps if step.outcome == "by-hand"]
     if by_hand:
         click.echo(f"{plural(len(by_hand), 'thing')} left to do by hand:", err=True)
         for description in by_hand:
             click.echo(f"  {description}", err=True)
     click.echo(enrolment.yaml, nl=False)
+    _authorise_pulls(enrolment.manifest, namespace, state, dry_run=dry_run)
 
 
 def _authorise_pulls(manifest: dict[str, Any], namespace: str, state: Path, *, dry_run: bool) -> None:
@@ -123,14 +126,21 @@ def _authorise_pulls(manifest: dict[str, Any], namespace: str, state: Path, *, d
     except TelarchyError as problem:
         say(f"pulls are authorised at the first copy, since who is declared is not known: {problem}")
         return
-    name = manifest["metadata"]["name"]
-    others = [one for one in found if one["metadata"]["name"] != name]
+    others = []
+    for one in found:
+        name = str(one["metadata"]["name"])
+        if name == manifest["metadata"]["name"]:
+            continue
+        try:
+            others.append(Host.model_validate({key: value for key, value in one.items() if key != "status"}))
+        except ValueError:
+            say(f"not now, but at the first copy: pulls between it and {name}, whose manifest has an error")
     if not others:
         return
-    hosts = [Host.model_validate(one) for one in (manifest, *others)]
+    hosts = [Host.model_validate(manifest), *others]
     pool = LinkPool(FileSecrets(state / SECRETS_FOLDER))
     routes = Routes(pool, fleet=namespace, folder=state / ROUTES_FOLDER)
-    asyncio.run(authorise_pulls(pool, routes, hosts, name, dry_run=dry_run, say=say))
+    asyncio.run(authorise_pulls(pool, routes, hosts, manifest["metadata"]["name"], dry_run=dry_run, say=say))
 
 
 def _declared(name: str, namespace: str, state: Path) -> Declared:

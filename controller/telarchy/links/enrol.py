@@ -150,7 +150,7 @@ def enrol(
         manifest = _manifest(
             name or _as_name(facts.values.get("hostname", "")), endpoint, login, facts, roots, host_class
         )
-        if identity is not None:
+        if identity is not None or secret is not None:
             named, key = secret or (f"{manifest['metadata']['name']}-login", "key")
             manifest["spec"]["connection"]["ssh"]["identity"] = {"secretRef": {"name": named, "key": key}}
             if isinstance(identity, Path):

@@ -12,13 +12,15 @@ from telarchy.resources.host import Host
 
 def pulls(hosts: Sequence[Host], name: str) -> Iterator[tuple[str, str, str]]:
     """Target, source and root of every pull between the host of that name and the others. Who has no media root has
-    nowhere to pull to; who is not reached by ssh needs no key."""
+    nowhere to pull to, a Consumer keeps no copies, and who is not reached by ssh needs no key."""
     reached = [host for host in hosts if host.spec.connection.ssh is not None and host.spec.media_roots]
     new = [host for host in reached if host.metadata.name == name]
     others = [host for host in reached if host.metadata.name != name]
     for one in new:
         for other in others:
             for target, source in ((other, one), (one, other)):
+                if target.spec.host_class == "Consumer":
+                    continue
                 for root in source.spec.media_roots:
                     yield target.metadata.name, source.metadata.name, root.path
 
@@ -39,8 +41,8 @@ async def authorise_pulls(
             what = f"let {target} read {root} of {source}, and nothing else there"
             try:
                 new = await routes.authorise(target, source, root, dry_run=dry_run)
-            except (HostUnreachable, ActionFailed) as problem:
-                say(f"not now, but at the first copy: {what} ({problem})")
+            except (HostUnreachable, ActionFailed, TimeoutError) as problem:
+                say(f"not now, but at the first copy: {what} ({str(problem) or 'no answer in time'})")
                 continue
             say(f"{('would-do' if dry_run else 'done') if new else 'already'}: {what}")
     finally:

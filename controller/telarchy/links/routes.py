@@ -176,7 +176,9 @@ class Routes:
         if not (isinstance(target_link, SshLink) and isinstance(source_link, SshLink)):
             return False
         if dry_run:
-            text = 'grep -qF -e " $1" ~/.ssh/authorized_keys'
+            ends = "substr($0, length($0) - length(tag) + 1) == tag"
+            awk = f'BEGIN {{ tag = ENVIRON["TAG"]; found = 1 }} {ends} {{ found = 0 }} END {{ exit found }}'
+            text = f"TAG=\" $1\" awk '{awk}' ~/.ssh/authorized_keys"
             return not (await source_link.run(["/bin/sh", "-c", text, "sh", self._tag(target, root)])).ok
         pair = _Pair(target, source_link.way, root)
         async with self._arranging.setdefault(pair, asyncio.Lock()):

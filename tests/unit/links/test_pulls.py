@@ -8,7 +8,7 @@ from telarchy.resources.host import Host
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ5"
 
 
-def host(name: str, *roots: str, local: bool = False) -> Host:
+def host(name: str, *roots: str, local: bool = False, kind: str = "Server") -> Host:
     way = {"local": {}} if local else {"ssh": {"endpoints": [f"media@{name}.example"], "hostKey": KEY}}
     return Host.model_validate(
         {
@@ -16,7 +16,7 @@ def host(name: str, *roots: str, local: bool = False) -> Host:
             "kind": "Host",
             "metadata": {"name": name},
             "spec": {
-                "class": "Server",
+                "class": kind,
                 "connection": way,
                 "mediaRoots": [{"name": f"r{number}", "path": root} for number, root in enumerate(roots)],
             },
@@ -29,6 +29,7 @@ def host(name: str, *roots: str, local: bool = False) -> Host:
     [
         ([], set()),
         ([host("b", "/b")], {("b", "a", "/a"), ("b", "a", "/aa"), ("a", "b", "/b")}),
+        ([host("tv", "/t", kind="Consumer")], {("a", "tv", "/t")}),  # it keeps no copies
         ([host("tv")], set()),  # shows films, and keeps none
         ([host("desk", "/d", local=True)], set()),  # its copies go by the controller's own login
         (
