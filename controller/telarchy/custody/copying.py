@@ -242,12 +242,9 @@ async def _suspect(
     begun = bench.clock.now()
     files = [(in_title(action.title, one.path), one.size) for one in suspects]
     recorded = {one.path: one for one in bench.catalogue.manifest(action.source_volume, action.title)}
-    verdict = judge(
-        action.title,
-        tuple(recorded.get(one.path, one) for one in suspects),
-        await read_now(source.link, source.path, source.volume, files),
-    )
-    record(bench, action.source_volume, action.title, verdict, begun)
+    judged = tuple(recorded.get(one.path, one) for one in suspects)
+    verdict = judge(action.title, judged, await read_now(source.link, source.path, source.volume, files))
+    record(bench, action.source_volume, action.title, judged, verdict, begun)
     name = in_title(action.title, wrong[0])
     if verdict.damaged:
         raise ActionFailed(
@@ -334,7 +331,7 @@ async def _take_note(
     begun = bench.clock.now()
     files = [(in_title(action.title, one.path), one.size) for one in unread]
     verdict = judge(action.title, unread, await read_now(target.link, target.path, target.volume, files))
-    record(bench, action.volume, action.title, verdict, begun)
+    record(bench, action.volume, action.title, unread, verdict, begun)
     expected = await source_digests(bench, action, source, wanted)
     differing = [path for path, digest in verdict.good.items() if expected.get(path) != digest]
     if verdict.changed or differing:

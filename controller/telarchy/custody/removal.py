@@ -102,7 +102,7 @@ async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -
     if stale:
         files = [(in_title(title, one.path), one.size) for one in stale]
         verdict = judge(title, stale, await read_now(place.link, place.path, place.volume, files))
-        record(bench, key, title, verdict, begun)
+        record(bench, key, title, stale, verdict, begun)
         require_all(title, verdict, place.host)
 
 

@@ -46,7 +46,7 @@ async def source_digests(
     if not all(_as_seen(readings.get(in_title(action.title, one.path)), one) for one in unread):
         begun, readings = bench.clock.now(), await _read(action, source, unread)
     verdict = judge(action.title, unread, readings)
-    record(bench, action.source_volume, action.title, verdict, begun)
+    record(bench, action.source_volume, action.title, unread, verdict, begun)
     lacking = [one.path for one in unread if one.path not in verdict.good]
     if verdict.damaged:
         raise ActionFailed(

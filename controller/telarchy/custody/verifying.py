@@ -53,7 +53,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
         raise ActionFailed(f"{quoted(action.title)} is no longer on {place.host}", reason="Changed")
     folder = jobs.job_folder(place.path, action.id)
     begun, readings, running = await _left_over(bench, place, action, recorded)
-    record(bench, action.volume, action.title, judge(action.title, recorded, readings), begun)
+    record(bench, action.volume, action.title, recorded, judge(action.title, recorded, readings), begun)
     rest = recorded if running else _without(recorded, action.title, readings)
     if rest:
         if not running:
@@ -68,7 +68,7 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
         # What was read until now counts, however it ended; the rest is read next time.
         with suppress(*((TelarchyError,) if failure else ())):
             fresh = parse_readings(await jobs.output(place.link, folder))
-            record(bench, action.volume, action.title, judge(action.title, recorded, fresh), begun)
+            record(bench, action.volume, action.title, recorded, judge(action.title, recorded, fresh), begun)
             readings |= fresh
         if failure is not None:
             raise failure
@@ -94,8 +94,22 @@ def require_mounted(bench: Workbench, volume: str, title: str, now: TitleNow) ->
         )
 
 
-def record(bench: Workbench, volume: str, title: str, verdict: Verdict, at: float) -> None:
-    """Put a verdict into the catalogue. `at`: when the reading began."""
+def record(bench: Workbench, volume: str, title: str, judged: Manifest, verdict: Verdict, at: float) -> None:
+    """Put a verdict into the catalogue. `judged`: what it was about; `at`: when the reading began.
+
+    What has become another file meanwhile, by a look of somebody else's, is left out: it would have the digest of the
+    file that was there before, and be called damaged by the next who reads it.
+    """
+    now = bench.catalogue.manifest(volume, title)
+    if [one[:3] for one in now] != [one[:3] for one in judged]:  # path, size, mtime
+        known = {one.path: one[:3] for one in now}
+        same = {one.path for one in judged if known.get(one.path) == one[:3]}
+        verdict = Verdict(
+            {path: digest for path, digest in verdict.good.items() if path in same},
+            {path: digest for path, digest in verdict.blake3.items() if path in same},
+            verdict.damaged & same,
+            verdict.changed,
+        )
     if verdict.good or verdict.damaged:
         bench.catalogue.record_digests(volume, title, verdict.good, verdict.damaged, at, verdict.blake3)
         bench.save()

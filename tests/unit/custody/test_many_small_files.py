@@ -13,6 +13,7 @@ import pytest
 
 from telarchy.custody import copying, source, transfer
 from telarchy.custody.digests import parse_readings, read_otherwise
+from telarchy.custody.manifest import FileSeen
 from telarchy.custody.survey import TitleNow, parse_title, survey
 from telarchy.custody.transfer import Load, streams
 from telarchy.errors import ActionFailed
@@ -171,6 +172,36 @@ async def test_what_changed_after_it_was_read_early_is_read_anew_and_not_called_
     for letter in "ab":
         one, _ = fleet.manifest(letter, TITLE)
         assert one.sha256 == hashlib.sha256(b"behind").hexdigest() and not one.damaged
+
+
+async def test_the_digest_of_what_was_there_before_is_not_recorded_of_what_is_there_now(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan finds another file between the look and the record of what was read before."""
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"before")
+    fleet.volumes["a"].write(f"{TITLE}/e2", b"stays")
+    await fleet.look()
+    real = source.judge
+
+    def judged(*given):
+        fleet.volumes["a"].write(f"{TITLE}/e1", b"behind", mtime=1_700_003_600)
+        seen = [
+            FileSeen(one.path, one.size, one.mtime_ns + (3600 * 10**9 if one.path == "e1" else 0))
+            for one in fleet.manifest("a", TITLE)
+        ]
+        fleet.custody.bench.patch(fleet.volumes["a"].id, TITLE, tuple(seen))
+        return real(*given)
+
+    monkeypatch.setattr(source, "judge", judged)
+    assert await failure(fleet) in ("SourceChanged", "DigestMismatch")
+    changed, stays = fleet.manifest("a", TITLE)
+    assert not changed.verified_at and not changed.damaged
+    assert stays.sha256 == hashlib.sha256(b"stays").hexdigest()
+    monkeypatch.setattr(source, "judge", real)
+    await fleet.look()
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything()[f"{TITLE}/e1"] == b"behind"
+    assert not any(one.damaged for letter in "ab" for one in fleet.manifest(letter, TITLE))
 
 
 async def test_nothing_is_read_for_a_title_that_the_target_may_have(
