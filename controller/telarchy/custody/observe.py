@@ -247,7 +247,7 @@ class Observer:
                 self._separately.add(host)
         for state in states:
             look = looks.get(state.path)
-            back = look is not None and (state.look is None or state.look.mounts != look.mounts)
+            back = look is not None and (state.look is None or _points(state.look) != _points(look))
             state.look, state.trouble = looks.get(state.path), trouble
             state.trash = ()
             if state.look is not None and state.look.id:
@@ -329,7 +329,7 @@ class Observer:
                 return False
             first = not state.scanned_now
             state.memo, state.remark = done.memo, done.message
-            state.hidden = tuple(folder for folder in done.blind if folder)
+            state.hidden = done.hidden
             state.scanned, state.scanned_now = self._clock.now(), True
             if not self._read_only and self._save():
                 state.remember_scan(self._memory)
@@ -412,3 +412,8 @@ async def _sleep_or(event: asyncio.Event, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+
+
+def _points(look: RootLook) -> list[str]:
+    """Where something is mounted below a root. What it is may change with every use: an automount."""
+    return [one.path for one in look.mounts]

@@ -63,8 +63,10 @@ class Scanned:
     changed: bool
     full: bool
     blind: tuple[str, ...] = field(default=())
-    lost: tuple[str, ...] = field(default=())  # those of them where something was mounted
+    lost: tuple[str, ...] = field(default=())  # those of them where something was mounted, and is not
     others: int = 0
+    # those whose titles nobody can look at: a title that merely holds a folder that cannot be read is as last seen
+    hidden: tuple[str, ...] = field(default=())
 
     @property
     def message(self) -> str:
@@ -129,6 +131,7 @@ async def scan(
     changed = _take(answer, key, catalogue, patterns, blind, now)
     settled = not blind and (answer.listing != "")
     kept_mounts = set(memo.mounts) & blind if blind else set()
+    lost = kept_mounts - answer.mounts
     return Scanned(
         ScanMemo(
             listing=answer.listing if settled else "",
@@ -138,8 +141,9 @@ async def scan(
         changed,
         not answer.delta,
         tuple(sorted(blind)),
-        tuple(sorted(set(memo.mounts) & blind)),
+        tuple(sorted(lost)),
         answer.now.others,
+        tuple(sorted(one for one in blind if one and (one in lost or not _within_a_title(one, patterns)))),
     )
 
 
@@ -179,6 +183,12 @@ def _blind(answer: ScanAnswer, memo: ScanMemo, patterns: TitlePatterns, known: C
         if answer.delta or not any(found):
             blind.add(point)
     return blind
+
+
+def _within_a_title(folder: str, patterns: TitlePatterns) -> bool:
+    """Whether a folder can only be a part of titles, and neither be one nor hold any."""
+    titles = patterns.titles_of(f"{folder}/x")
+    return bool(titles) and all(folder.startswith(f"{title}/") for title in titles)
 
 
 def _take(

@@ -324,6 +324,7 @@ async def test_what_cannot_be_read_stays_as_it_was(stranger: Volume, trace: bool
     (volume.path / "tv/Show/S2/e1").unlink()
     done = await scanner()
     assert set(done.blind) == {"tv/Show/S1/extras", "tv/Other"}
+    assert done.hidden == ("tv/Other",)  # of the other title only a part cannot be read: it is as last seen
     assert "cannot read" in done.message
     assert scanner.titles() == {title: files for title, files in before.items() if title != "tv/Show/S2"}
     (volume.path / "tv/Other").chmod(0o777)
