@@ -141,9 +141,9 @@ def weight_of(volume: VolumeSeen, state: HostState, grace: float | None) -> Weig
 
     grace: seconds that the floor gives a missing volume of a host that is up; None: for ever
     """
+    if state is not HostState.DOWN and volume.state is VolumeState.NEW and not volume.adoptable:
+        return Weight.UNKNOWN  # two such roots may be one folder
     if state is HostState.UP:
-        if volume.state is VolumeState.NEW and not volume.adoptable:
-            return Weight.UNKNOWN  # two such roots may be one folder
         if volume.state in READABLE:
             return Weight.LIVE
         gone = grace is not None and volume.state is VolumeState.MISSING and volume.missing_for >= grace

@@ -4,11 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from telarchy.core.hosts import HostState
 from telarchy.core.observation import Progress, Running
 from telarchy.core.plan import Decision, Plan
 from telarchy.core.world import World
+from telarchy.custody.evidence import VolumeSeen
 from telarchy.custody.explain import why
-from telarchy.custody.plan import plan_custody
+from telarchy.custody.plan import plan_custody, weight_of
+from telarchy.custody.weighing import Weight
 from telarchy.resources.meta import Ref
 from tests.world import GIB, NOW, JobSeen, Seen, VolumeState, files, fleet, floor, host, seen
 
@@ -500,3 +503,10 @@ def test_a_transfer_tells_how_fast_it_is_on_a_slow_line_too() -> None:
     assert 620_000 * 7 / 8 <= slow["rate"] <= 620_000 and slow["eta"] == "14m"
     assert told(3 << 20, 4.0)["eta"] == "10s", "not `0s` while it runs"
     assert not {"rate", "eta"} & told(0.0, 0.0).keys(), "nothing is known at its first byte"
+
+
+@pytest.mark.parametrize("state", ["Up", "Suspect", "Maintenance", "Unknown"])
+def test_a_root_that_may_be_another_ones_folder_is_never_sure(state: str) -> None:
+    """A host that is announced to be in maintenance and answers made two copies of one folder."""
+    seen = VolumeSeen("c", "main", "/srv", state=VolumeState.NEW, adoptable=False)
+    assert weight_of(seen, HostState(state), None) is Weight.UNKNOWN

@@ -211,7 +211,7 @@ digest_listed() {
         python3 -I -S -c "$2" digest "$(sh -c "$1" batch stat)" "$3"
         case $? in
         0) return ;;
-        1 | 126 | 127) ;; # no Python that reader.py can be run by: the names are all still there
+        1 | 2 | 126 | 127) ;; # no Python that reader.py can be run by: the names are all still there
         *) refuse "$FAILED" "files cannot be digested here" ;;
         esac
     fi
