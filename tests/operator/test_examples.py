@@ -62,7 +62,10 @@ async def alone(example: Path, state: Path, simulation: Simulation) -> AsyncIter
 
         def told() -> Statuses:
             found = running.answers.resources()
-            return {(one["kind"], one["metadata"]["name"]): timeless(one["status"]) for one in found}
+            statuses = {(one["kind"], one["metadata"]["name"]): timeless(one["status"]) for one in found}
+            for one in of("Fleet", statuses).values():
+                del one["source"]  # a cluster's desired state is the cluster's
+            return statuses
 
         try:
             await until(at_rest, "the fleet is at rest", 60, doing)
