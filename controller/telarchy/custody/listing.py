@@ -5,15 +5,13 @@ The records are those of scripts/list.sh and batch.sh.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from telarchy.custody.manifest import FileSeen, Manifest
+from telarchy.custody.mounts import concerns, plain
 from telarchy.custody.shell import records, text
 from telarchy.custody.titles import TitlePatterns
-
-_OCTAL = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Mounts:
         if kind == b"r ":
             self._folder = text(rest)
         elif kind == b"m ":
-            self._points.add(text(_OCTAL.sub(lambda found: bytes([int(found[1], 8)]), rest)))
+            self._points.add(plain(rest))
         elif kind == b"M ":
             self._points.add(text(rest))
         else:
@@ -151,10 +149,7 @@ def group(files: Iterable[tuple[str, int, int]], patterns: TitlePatterns) -> dic
 
 def under(path: str, folders: Iterable[str]) -> bool:
     """Whether a path is in, is, or holds one of these folders; "" is everywhere."""
-    return any(
-        not folder or path == folder or path.startswith(folder + "/") or folder.startswith(path + "/")
-        for folder in folders
-    )
+    return any(not folder or concerns(path, (folder,)) for folder in folders)
 
 
 def regroup(

@@ -44,7 +44,7 @@ def mounts_below(root: str, table: str) -> tuple[Mount, ...]:
             words = line.split(" ")
             if len(words) < 8 or _AFTER_OPTIONS not in words[6:-1]:
                 continue
-            point, device = _plain(words[4]), words[2]
+            point, device = plain(words[4].encode("utf-8", "surrogateescape")), words[2]
             kind = words[words.index(_AFTER_OPTIONS, 6) + 1]
         path = point.removeprefix(inside)
         if path and path != point and path.split("/")[0] != ".telarchy":
@@ -71,7 +71,7 @@ def device_of(number: str) -> str:
     return f"{major}:{minor & 0xFFFFFFFF}"
 
 
-def _plain(escaped: str) -> str:
+def plain(escaped: bytes) -> str:
     """A path of the kernel's tables: spaces and the like are told in octal there."""
-    raw = escaped.encode("utf-8", "surrogateescape")
-    return _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 255]), raw).decode("utf-8", "surrogateescape")
+    raw = _OCTAL.sub(lambda found: bytes([int(found[1], 8) & 255]), escaped)
+    return raw.decode("utf-8", "surrogateescape")

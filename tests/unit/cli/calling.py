@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,19 @@ def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ended:
     shown = capsys.readouterr()
     assert "Traceback" not in shown.out + shown.err
     return Ended(end.value.code, shown.out, shown.err)
+
+
+def completed(words: str) -> list[str]:
+    """What a shell offers behind these words."""
+    environment = os.environ | {
+        "_TELARCHY_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
+    }
+    shown = subprocess.run(
+        [sys.executable, "-m", "telarchy"], capture_output=True, text=True, env=environment
+    )
+    return [line.partition(",")[2] for line in shown.stdout.splitlines()]
 
 
 @contextmanager

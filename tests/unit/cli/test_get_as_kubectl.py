@@ -1,14 +1,11 @@
 """`get` with the options that kubectl users type without thinking."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from tests.unit.cli.calling import watcher
+from tests.unit.cli.calling import completed, watcher
 from tests.unit.cli.smallfleet import MANIFESTS
 
 ELSEWHERE = MANIFESTS.replace("name: black", "name: black, namespace: cabin").partition("---")[0]
@@ -259,12 +256,4 @@ class TestHabits:
 def test_the_shell_completes_them(applied, tmp_path, words, offers):
     (tmp_path / "elsewhere.yaml").write_text(ELSEWHERE)
     applied("apply", "-f", tmp_path / "elsewhere.yaml")
-    environment = os.environ | {
-        "_TELARCHY_COMPLETE": "bash_complete",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
-    }
-    shown = subprocess.run(
-        [sys.executable, "-m", "telarchy"], capture_output=True, text=True, env=environment
-    )
-    assert [line.partition(",")[2] for line in shown.stdout.splitlines()] == offers
+    assert completed(words) == offers

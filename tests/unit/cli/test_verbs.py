@@ -15,6 +15,7 @@ import yaml
 from telarchy.cli import main as entry
 from telarchy.runtime.standalone import RunOptions, controller, run
 from telarchy.store import Store
+from tests.unit.cli.calling import completed
 from tests.unit.cli.smallfleet import BROKEN, MANIFESTS
 
 
@@ -88,20 +89,9 @@ class TestStart:
     def test_completion_knows_kinds_and_names(self, telarchy, fleet):
         telarchy("apply", "-f", fleet)
 
-        def complete(words):
-            environment = os.environ | {
-                "_TELARCHY_COMPLETE": "bash_complete",
-                "COMP_WORDS": words,
-                "COMP_CWORD": str(len(words.split()) - (not words.endswith(" "))),
-            }
-            shown = subprocess.run(
-                [sys.executable, "-m", "telarchy"], capture_output=True, text=True, env=environment
-            )
-            return [line.partition(",")[2] for line in shown.stdout.splitlines()]
-
-        assert complete("telarchy get ho") == ["hosts"]
-        assert complete("telarchy get hosts ") == ["attic", "black"]
-        assert complete("telarchy get host/a") == ["host/attic"]
+        assert completed("telarchy get ho") == ["hosts"]
+        assert completed("telarchy get hosts ") == ["attic", "black"]
+        assert completed("telarchy get host/a") == ["host/attic"]
 
 
 class TestValidate:

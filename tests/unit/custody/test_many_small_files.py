@@ -73,6 +73,13 @@ def noted(fleet: LocalFleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return file
 
 
+async def twenty(fleet: LocalFleet) -> None:
+    """Files to fetch."""
+    for number in range(20):
+        fleet.volumes["a"].write(f"{TITLE}/e{number:02d}", b"%d" % number * 1000)
+    await fleet.look()
+
+
 def calls(noted: Path) -> list[str]:
     return [line for line in noted.read_text().splitlines() if "--files-from" in line]
 
@@ -90,9 +97,7 @@ async def test_what_two_fetch_is_whole(fleet: LocalFleet, noted: Path) -> None:
 async def test_when_one_of_two_fails_the_copy_fails_and_goes_on_later(
     fleet: LocalFleet, noted: Path, tmp_path: Path
 ) -> None:
-    for number in range(20):
-        fleet.volumes["a"].write(f"{TITLE}/e{number:02d}", b"%d" % number * 1000)
-    await fleet.look()
+    await twenty(fleet)
     (tmp_path / "spoilt").touch()
     assert await failure(fleet) == "ConnectionLost"
     assert fleet.volumes["b"].everything() == {}
@@ -110,9 +115,7 @@ async def test_when_one_of_two_fails_the_copy_fails_and_goes_on_later(
 async def test_a_holder_that_lets_in_one_at_a_time_is_asked_again(
     fleet: LocalFleet, noted: Path, tmp_path: Path
 ) -> None:
-    for number in range(20):
-        fleet.volumes["a"].write(f"{TITLE}/e{number:02d}", b"%d" % number * 1000)
-    await fleet.look()
+    await twenty(fleet)
     (tmp_path / "once").mkdir()
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()

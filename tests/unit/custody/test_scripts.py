@@ -467,7 +467,10 @@ async def digest(volume: Volume, *names: bytes, env: dict[str, str] | None = Non
 
 
 # What stands in for Python where there is none that can read for us.
-OLD = "import sys; sys.version_info = (3, 7); del sys.argv[0]; exec(sys.argv[0], {'__name__': '__main__'})"
+OLD = (
+    "import sys; sys.version_info = (3, 7); sys.stdin = None; del sys.argv[0]; "
+    "exec(sys.argv[0], {'__name__': '__main__'})"
+)
 USELESS = {
     "fails": "#!/bin/sh\nexit 1\n",
     "missing": "#!/bin/sh\nexit 127\n",
