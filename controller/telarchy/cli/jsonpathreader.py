@@ -211,13 +211,17 @@ class _Reader:
             found = self.match(_SLICE)
             if found is None or not found[0] or found[1] == "-" or found[3] == "-":
                 self.fail("only an index, a slice, `*` or 'a key' fits here", began)
-            if found[4] and not int(found[4]):
+            start, stop, each = (self._whole(found[group], began) for group in (1, 3, 4))
+            if each == 0:
                 self.fail("a slice's step is at least 1", found.start(4))
-            start, stop = (int(one) if one else None for one in (found[1], found[3]))
-            one = found[2] is None
-            step = Slice(start, stop, int(found[4] or 1), one, self._text, began)
+            step = Slice(start, stop, each or 1, found[2] is None, self._text, began)
         self.skip_space()
         return step
+
+    def _whole(self, digits: str | None, at: int) -> int | None:
+        if digits and len(digits) > 18:  # no list is so long, and Python refuses to read some numbers
+            self.fail("this number is too large", at)
+        return int(digits) if digits else None
 
     def _key_in_quotes(self) -> Key:
         began = self._at
@@ -288,7 +292,8 @@ class _Reader:
         if self.ahead("'", '"'):
             value = self._quoted()
         elif number := self.match(_NUMBER):
-            value = float(number[0]) if number[1] or number[2] else int(number[0])
+            exact = len(number[0]) <= 18 and not (number[1] or number[2])
+            value = int(number[0]) if exact else float(number[0])
         elif self.ahead("@", "$", ".", "["):
             return self.path(name=_NAME_IN_FILTER).values
         elif (word := self.match(_WORD)) and word[0] in _CONSTANTS:

@@ -21,7 +21,8 @@ from telarchy.core.observation import Progress
 from telarchy.core.words import quoted
 from telarchy.custody import shell
 from telarchy.custody.actions import Copy
-from telarchy.custody.digests import dotted, in_title, judge, read_now, read_otherwise
+from telarchy.custody.arrival import SETTLING, Arrival, Arrived
+from telarchy.custody.digests import dotted, in_title, judge, read_now
 from telarchy.custody.lease import Writer
 from telarchy.custody.manifest import FileSeen, Manifest
 from telarchy.custody.source import Early, held_still, read_early, source_digests
@@ -29,7 +30,7 @@ from telarchy.custody.survey import Place, TitleNow, parse_title, survey
 from telarchy.custody.transfer import SHARING, Load, Transfer, transfer_between
 from telarchy.custody.verifying import record, require_mounted
 from telarchy.custody.workbench import Workbench
-from telarchy.custody.working import to_its_end
+from telarchy.custody.working import give_up, to_its_end
 from telarchy.errors import ActionFailed, SafetyRefusal
 from telarchy.links import jobs
 from telarchy.links.rsync import parse_progress
@@ -79,14 +80,16 @@ async def _copy(
     load = _load(bench, action, missing, here)
     async with transfer_between(bench.routing, bench.rsyncs, writer, target, source, load) as transfer:
         try:
-            good = await _move(bench, action, transfer, target, source, there, missing, writer, report, early)
+            arrived = await _move(
+                bench, action, transfer, target, source, there, missing, writer, report, early
+            )
         except ActionFailed as failure:
             if failure.reason == "SourceChanged":  # nobody will ask for this version again
                 await transfer.put_away()
                 await sweep_staging(target, writer, [action.id])
             raise
         report(Progress("committing", load.total, load.total))
-        await to_its_end(_appear(bench, action, transfer, target, writer, missing, good), bench.detached)
+        await to_its_end(_appear(bench, action, transfer, target, writer, missing, arrived), bench.detached)
 
 
 async def _connect(bench: Workbench, target: Place, source: Place, action: Copy) -> None:
@@ -178,41 +181,48 @@ async def _move(
     writer: Writer,
     report: Report,
     early: Early,
-) -> dict[str, str]:
-    """Have the files staged and read at both ends; returns their digests once all agree."""
+) -> Arrived:
+    """Have the files staged and read at both ends, until all agree."""
     total = transfer.load.total
     moved = asyncio.Event()
+    reading = asyncio.create_task(source_digests(bench, action, source, missing, early))
+    arrival = Arrival(action, transfer, target, missing, reading, bench.clock)
+
+    def look() -> asyncio.Task[None]:
+        return asyncio.create_task(held_still(bench, action, source, there, missing, moved, reading))
+
+    looking = look()
 
     def told(line: bytes) -> None:
-        if line.startswith(b"digesting"):
+        nonlocal looking
+        arrival.told(line)
+        if not line:
+            moved.clear()
+            give_up(looking)
+            looking = look()
+        elif line.startswith((b"digesting", SETTLING)):
             moved.set()
-            report(Progress("digesting", total, total))
+            report(Progress("settling" if line.startswith(SETTLING) else "digesting", total, total))
         elif (progress := parse_progress(line, total=total)) is not None:
             report(replace(progress, phase="transferring"))
 
     report(Progress("transferring", 0, total))
-    reading = asyncio.create_task(source_digests(bench, action, source, missing, early))
-    looking = asyncio.create_task(held_still(bench, action, source, there, missing, moved, reading))
     try:
         await transfer.run(told, bench.detached)
         moved.set()
-        report(Progress("digesting", total, total))
-        good = await reading
+        if not reading.done():
+            report(Progress("digesting", total, total))
+        await reading
         report(Progress("settling", total, total))
-        staged, _ = await asyncio.gather(transfer.arrived(), looking)
+        arrived, _ = await asyncio.gather(arrival.arrived(), looking)
     finally:
+        arrival.let_go()
         await _let_go(reading, looking)
-    otherwise = set(
-        read_otherwise(
-            staged, {in_title(action.title, one.path): (one.size, good[one.path]) for one in missing}
-        )
-    )
-    wrong = [one.path for one in missing if in_title(action.title, one.path) in otherwise]
-    if wrong:
-        await _discard(target, writer, action, wrong)
+    if arrived.wrong:
+        await _discard(target, writer, action, arrived.wrong)
         await transfer.put_away()
-        await _suspect(bench, action, source, missing, wrong)
-    return good
+        await _suspect(bench, action, source, missing, arrived.wrong)
+    return arrived
 
 
 async def _let_go(*tasks: asyncio.Task[Any]) -> None:
@@ -264,21 +274,28 @@ async def _appear(
     target: Place,
     writer: Writer,
     missing: Manifest,
-    good: Mapping[str, str],
+    arrived: Arrived,
 ) -> None:
     """What is staged and good becomes the title, on the disk and in the record."""
     try:
-        _record(bench, action, await _commit(target, writer, action, missing), missing, good)
+        now = await _commit(target, writer, action, () if arrived.staged else missing)
+        if now.kind == "renamed" and arrived.staged:
+            bench.patch(action.volume, action.title, arrived.staged)
+            bench.save()
+        else:
+            _record(bench, action, now, missing, arrived.good)
     except ActionFailed as failure:
         if failure.reason == "Changed":
             # What is staged is not what the job says: begin anew.
             await transfer.put_away()
             await sweep_staging(target, writer, [action.id])
         raise
-    await transfer.put_away()
+    if transfer.job_place is not target:
+        await transfer.put_away()
 
 
 async def _commit(target: Place, writer: Writer, action: Copy, missing: Manifest) -> TitleNow:
+    """`missing`: what must be staged, no more and no less; () where that was looked at already."""
     done = await shell.run(
         target.link,
         ("fence", "list", "commit"),
@@ -290,6 +307,7 @@ async def _commit(target: Place, writer: Writer, action: Copy, missing: Manifest
             *writer.args,
             action.id,
             action.title,
+            "" if missing else "looked",
         ],
         stdin=shell.nul_list(dotted(in_title(action.title, one.path) for one in missing)),
         within=None,

@@ -4,9 +4,10 @@ Telarchy: Python 3.8 and later, and only modules that `python3 -I -S` finds.
     digest STAT LENGTH                          files named on stdin as for read.sh, a record of batch.sh for each
     arrive STAT BEGUN DONE LARGE SMALL AGAIN PROGRESS TOTAL
                                                 the same for files of two lists, as they arrive in a staging folder
-                                                (AGAIN: which an earlier try has filled in part); how much of TOTAL
-                                                bytes is here goes to the file PROGRESS unless that is ""
-    place FROM FILES                            copy the files of a list from FROM to here, times too
+                                                (AGAIN: which an earlier try has filled in part); to the file
+                                                PROGRESS, unless that is "", goes how much of TOTAL bytes is here,
+                                                unless that is "", and that all is here and read
+    place FROM FILES TOTAL                      copy the files of a list from FROM to here, times too
 
 Hosts without Python have batch.sh for this, which takes many processes and more of the processor. STAT is how
 precisely batch.sh sees times there. What arrives is sent on to the disk and dropped from memory behind the reading,
@@ -23,10 +24,14 @@ import errno
 import os
 import stat
 import sys
-import threading
 import time
 from _hashlib import openssl_sha256  # hashlib has code of its own too, slower than what batch.sh uses
-from collections.abc import Callable, Iterator
+from _thread import allocate_lock
+
+TYPE_CHECKING = False  # threading takes longer to import than a small title to read
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from threading import Thread
 
 BLOCK = 256 * 1024
 STRIDE = 16 * 1024 * 1024  # bytes that are moved, or sent on to the disk, in one go
@@ -46,7 +51,8 @@ class Teller:
 
     def __init__(self, flavour: str) -> None:
         self._whole_seconds = flavour == "simple"
-        self._lock = threading.Lock()
+        self._out = open(1, "wb", buffering=BLOCK, closefd=False)  # noqa: SIM115
+        self._lock = allocate_lock()
 
     def tell(
         self, path: bytes, digest: str, before: os.stat_result | None, after: os.stat_result | None
@@ -54,7 +60,10 @@ class Teller:
         look = self._look(before)
         record = f"d {digest or '-'} {look} {look if same(before, after) else self._look(after)} ".encode()
         with self._lock:
-            sys.stdout.buffer.write(record + path + b"//\n")
+            self._out.write(record + path + b"//\n")
+
+    def end(self) -> None:
+        self._out.flush()
 
     def _look(self, seen: os.stat_result | None) -> str:
         if seen is None:
@@ -146,6 +155,7 @@ def digest_named(length: int, teller: Teller) -> None:
     data, view = sys.stdin.buffer.read(), buffer()
     for path in words(data[:length])[1::2] + words(data[length:]):
         digest(path, view, teller, seen_as(path))
+    teller.end()
 
 
 class Arrivals:
@@ -171,7 +181,7 @@ class Arrivals:
                     here = seen.st_size
                     if seen.st_mtime_ns < self._begun:
                         break
-                over = self._over()
+                over = self.over()
                 if not over:
                     time.sleep(PAUSE)
             digest(path, view, self._teller, seen)
@@ -182,11 +192,11 @@ class Arrivals:
             if self._again:
                 self.small([path])
             elif not self._stream(path, int(size), view):
-                while not self._over():
+                while not self.over():
                     time.sleep(PAUSE)
                 digest(path, view, self._teller, seen_as(path))
 
-    def _over(self) -> bool:
+    def over(self) -> bool:
         if os.path.exists(self._done):
             return True
         if not os.path.isdir(os.path.dirname(self._done)):
@@ -197,7 +207,7 @@ class Arrivals:
         """Digest a file while it is written from its beginning to its end; False when that is not what happened."""
         number = None
         while number is None:
-            if self._over():
+            if self.over():
                 return False
             number = opened(path)
             if number is None:
@@ -212,7 +222,7 @@ class Arrivals:
                 elif over:
                     return False
                 else:
-                    over = self._over()
+                    over = self.over()
                     time.sleep(0 if over else PAUSE)
             seen = seen_as(path)
             if seen is None or seen.st_size != size or seen.st_ino != os.fstat(number).st_ino:
@@ -230,13 +240,15 @@ class Sending:
 
     def __init__(self, number: int) -> None:
         self._number, self._asked = number, 0
-        self._thread: threading.Thread | None = None
+        self._thread: Thread | None = None
 
     def follow(self, length: int) -> None:
         if length - self._asked < STRIDE or (self._thread is not None and self._thread.is_alive()):
             return
         first, self._asked = max(0, self._asked - BEHIND), length
-        self._thread = threading.Thread(target=self._send, args=(first, length - first))
+        from threading import Thread
+
+        self._thread = Thread(target=self._send, args=(first, length - first))
         self._thread.start()
 
     def end(self, length: int) -> None:
@@ -258,7 +270,8 @@ def arrive(
     told: Callable[[int], None] = lambda count: None  # noqa: E731
     if progress:
         number = os.open(progress, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        told = _progress(int(total), number, until=done)
+        if total:
+            told = _progress(int(total), number, until=done)
     arrivals, failures = Arrivals(begun, done, bool(again), teller, told), []
     with open(large, "rb") as one, open(small, "rb") as other:
         pairs, paths = words(one.read()), words(other.read())
@@ -269,36 +282,41 @@ def arrive(
         except Exception as problem:
             failures.append(problem)
 
-    thread = threading.Thread(target=beside)
-    thread.start()
+    if pairs:
+        from threading import Thread
+
+        thread = Thread(target=beside)
+        thread.start()
     arrivals.small(paths)
-    thread.join()
+    if pairs:
+        thread.join()
     if failures:
         raise failures[0]
+    teller.end()
+    if progress:
+        while not arrivals.over():  # before that, whoever brings files may still change what was read
+            time.sleep(PAUSE / 4)
+        try:
+            os.write(number, b"settling\n")
+        except OSError:
+            pass  # as above: a full disk is for others to tell
 
 
-def place(root: str, names: str) -> None:
+def place(root: str, names: str, total: str) -> None:
     with open(names, "rb") as listed:
         paths = words(listed.read())
-    found = []
-    for path in paths:
-        source = os.path.join(os.fsencode(root), path)
-        seen = os.lstat(source)
-        if stat.S_ISREG(seen.st_mode):
-            found.append((source, path, seen))
-    told = _progress(sum(seen.st_size for _, _, seen in found), 1)
+    told = _progress(int(total), 1)
     mask = os.umask(0)
     os.umask(mask)
-    folder, view = b"", buffer()
-    for source, path, seen in found:
-        there = seen_as(path)
-        if there is not None and (there.st_size, there.st_mtime_ns) == (seen.st_size, seen.st_mtime_ns):
-            told(seen.st_size)
-            continue
-        if os.path.dirname(path) != folder:
-            folder = os.path.dirname(path)
-            os.makedirs(folder, exist_ok=True)
-        _place_one(source, path, seen, mask, view, told)
+    begin, folder, view = os.path.join(os.fsencode(root), b""), b"", buffer()
+    for path in paths:
+        seen = os.lstat(begin + path)
+        if stat.S_ISREG(seen.st_mode):
+            parent = path.rpartition(b"/")[0]
+            if parent != folder:
+                folder = parent
+                os.makedirs(folder, exist_ok=True)
+            _place_one(begin + path, path, seen, mask, view, told)
 
 
 def _place_one(
@@ -309,17 +327,23 @@ def _place_one(
     view: memoryview,
     told: Callable[[int], None],
 ) -> None:
-    mode = stat.S_IMODE(seen.st_mode) & 0o777 & ~mask
+    mode, flags = stat.S_IMODE(seen.st_mode) & 0o777 & ~mask, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
     read = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        written = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode | 0o200)
+        at = 0
+        try:
+            written = os.open(target, flags | os.O_EXCL | os.O_CLOEXEC, mode | 0o200)
+        except FileExistsError:
+            if same(seen_as(target), seen):
+                told(seen.st_size)
+                return
+            written = os.open(target, flags | os.O_CLOEXEC, mode | 0o200)
+            at = os.fstat(written).st_size
         try:
             # What an earlier try left is gone on from: all of it is read once it is here, and that decides.
-            at = os.fstat(written).st_size
+            # Not cut short without need: ext4 sees to it that such a file is on the disk when it is closed.
             if at > seen.st_size or (at and seen.st_size < STRIDE):
-                os.ftruncate(
-                    written, 0
-                )  # only then: ext4 sees to it that such a file is on the disk when it is closed
+                os.ftruncate(written, 0)
                 at = 0
             if at:
                 told(at)
@@ -350,12 +374,14 @@ def _moved(read: int, written: int, length: int, view: memoryview) -> Iterator[i
         while rest:
             rest = rest[os.write(written, rest) :]
         yield count
+        if count == length:
+            return  # a small file, in one go: what is more of it now is told by its size
 
 
 def _progress(total: int, number: int, until: str = "") -> Callable[[int], None]:
     begun = time.monotonic()
     last, done = begun - TOLD_EVERY + TOLD_FIRST, 0
-    lock = threading.Lock()
+    lock = allocate_lock()
 
     def told(count: int) -> None:
         nonlocal done, last
@@ -387,7 +413,6 @@ def main(verb: str, *args: str) -> None:
         digest_named(int(rest[0]), Teller(flavour))
     else:
         arrive(Teller(flavour), *rest)
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

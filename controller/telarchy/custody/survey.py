@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from telarchy.custody import shell
 from telarchy.custody.listing import Listing, Mounts, under
@@ -31,7 +32,8 @@ class Place:
 class TitleNow:
     """A title on a volume.
 
-    kind:     folder | file | none | alias (its file system lists it under another name) | other
+    kind:     folder | file | none | alias (its file system lists it under another name) | other; of commit.sh also
+              renamed: all of what was staged, without the files
     free:     bytes, None when df did not say
     whole:    everything in it could be read
     mounts:   file systems mounted below the root, relative to it
@@ -46,7 +48,7 @@ class TitleNow:
     mounts: frozenset[str] = frozenset()
     answer: bytes = field(default=b"", repr=False, compare=False)
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         return self.listing.manifest()
 

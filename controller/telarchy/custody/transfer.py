@@ -132,7 +132,8 @@ class Transfer:
         raise NotImplementedError
 
     async def arrived(self) -> bytes:
-        """Records of what was read of what arrived, once it has run. Raises ActionFailed, HostUnreachable."""
+        """Records of what was read of what arrived, once it has run, or has told that all is read. Raises ActionFailed,
+        HostUnreachable."""
         raise NotImplementedError
 
     async def put_away(self) -> None:
@@ -175,6 +176,7 @@ class Pull(Transfer):
                 str(load.total),
                 str(load.reserve),
                 self.folder,
+                str(len(load.files)),
                 *self._way,
             ),
             files=load.lists(),
@@ -245,12 +247,13 @@ async def transfer_between(
     async with routing.open(target.host, source.host, source.path) as route:
         runner = source if route.runner == source.host and route.runner != target.host else target
         folder = jobs.job_folder(runner.path, load.action)
+        many = "many" if len(load.files) > MANY else ""
         tool = await rsyncs.of(runner.link)
         if tool is None:
             if route.kind != "local":
                 rsyncs.missed[runner.host] = time.monotonic()
                 raise ActionFailed(f"{runner.host} has no rsync: {INSTALL}", reason="RsyncMissing")
-            yield Pull(target, writer, load, route, ["local", source.path])
+            yield Pull(target, writer, load, route, ["local", many, source.path])
             return
         into = f"{target.path.rstrip('/')}/.telarchy/staging/{load.action}"
         argv = route.argv(
@@ -264,7 +267,7 @@ async def transfer_between(
             if runner is source:
                 yield Push(source, target, writer, load, route, tuned(argv))
             elif route.kind == "local" and load.bandwidth is None:
-                yield Pull(target, writer, load, route, ["local", source.path, *tuned(argv)])
+                yield Pull(target, writer, load, route, ["local", many, source.path, *tuned(argv)])
             else:
                 way = ["rsync", *for_copy(tuned(argv), tool, len(load.files))]
                 yield Pull(target, writer, replace(load, streams=streams(load, route)), route, way)
@@ -287,7 +290,7 @@ def for_copy(argv: list[str], tool: RsyncTool, files: int) -> list[str]:
 
     Of many files these take more than they are worth: telling something after each of them, and comparing every
     name that comes with every name that was asked for (of 10,000 files a tenth of the copy, of 100,000 many times
-    the copy). commit.sh holds what is staged against the list with one sort, and takes no file more and none less.
+    the copy). What is staged is held against the list before it gets its name: no file more and none less.
     """
     if files <= MANY:
         return ["", *argv]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from telarchy.custody import shell
 from telarchy.custody.survey import Place
@@ -44,19 +44,27 @@ async def to_its_end(finishing: Coroutine[None, None, T], detached: Callable[[],
         return task.result()
 
 
+def give_up(task: asyncio.Task[Any]) -> None:
+    """End a task of which nobody wants to know any more what becomes of it."""
+    task.cancel()
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
 async def carry_out(
     place: Place, job: JobSpec, told: Callable[[bytes], None], detached: Callable[[], bool]
 ) -> None:
     """Run a job to its good end, or attach to the one of the same id that runs or has ended.
 
-    `told` gets each new last line of its progress. When this task is cancelled the job is stopped, unless
-    `detached()`: then it goes on and the next controller attaches. Raises what the job's exit code stands for.
+    `told` gets each new last line of its progress, and b"" when it begins anew. When this task is cancelled the job
+    is stopped, unless `detached()`: then it goes on and the next controller attaches. Raises what the job's exit code
+    stands for.
     """
     try:
         started = await _start(place, job)
         ended = await _follow(place, job.folder, told)
         if not started and not ended.ok:
             # What an earlier try came to says nothing about this one.
+            told(b"")
             await _start(place, job, restart=True)
             ended = await _follow(place, job.folder, told)
     except asyncio.CancelledError:

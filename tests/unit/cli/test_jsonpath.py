@@ -95,6 +95,8 @@ def test_what_a_template_prints(template, text):
         ("{.items[x]}", "only an index, a slice, `*` or 'a key' fits here", 9),
         ("{.items[0 1]}", "only an index, a slice, `*` or 'a key' fits here", 11),
         ("{.items[::0]}", "a slice's step is at least 1", 11),
+        ("{.items[" + "4" * 5000 + "]}", "this number is too large", 9),
+        ("{.items[0:" + "4" * 5000 + "]}", "this number is too large", 9),
         ("{.items[*].metadata.name", "`}` is missing", 25),
         ("{.metadata.name foo}", "this belongs to no path", 17),
         ("ok {metadata.name}", "a path begins with a point: `.metadata`", 5),

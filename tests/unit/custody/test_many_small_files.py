@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from telarchy.custody import copying, source, transfer
+from telarchy.custody import copying, shell, source, transfer
+from telarchy.custody.arrival import Arrival
 from telarchy.custody.digests import parse_readings, read_otherwise
 from telarchy.custody.manifest import FileSeen
 from telarchy.custody.survey import TitleNow, parse_title, survey
@@ -19,7 +20,7 @@ from telarchy.custody.transfer import Load, streams
 from telarchy.errors import ActionFailed
 from telarchy.links.routes import Route
 from tests.unit.custody.fleet import LocalFleet
-from tests.unit.custody.test_act_copy import failure, leftovers, program, slow, staged
+from tests.unit.custody.test_act_copy import failure, leftovers, program, slow, staged, until
 from tests.unit.custody.test_scan import HOSTILE
 
 TITLE = "tv/show/S1"
@@ -135,6 +136,184 @@ async def test_without_python_one_fetches_all_and_tells(
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
     [call] = calls(noted)
     assert "--info=progress2" in call
+
+
+# --- while the disk takes it ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def syncing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where a file `bad`, `once` (is bad once) or `slow` says how the disk takes what is written."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    text = (
+        f'case $1 in -f) while [ -e "{folder}/slow" ]; do sleep 0.05; done ;; esac\n'
+        f'if [ "$1" = -f ] && rm "{folder}/once" 2>/dev/null; then echo "sync: Input/output error" >&2; exit 1; fi\n'
+        f'if [ "$1" = -f ] && [ -e "{folder}/bad" ]; then\n'
+        f"until grep -qs settling {tmp_path}/b/.telarchy/jobs/*/progress; do sleep 0.05; done\n"
+        'echo "sync: Input/output error" >&2; exit 1; fi\n'
+        f'exec {shutil.which("sync")} "$@"\n'
+    )
+    monkeypatch.setenv("PATH", f"{program(tmp_path / 'syncing', 'sync', text)}:{os.environ['PATH']}")
+    return folder
+
+
+async def not_taken(fleet: LocalFleet, syncing: Path) -> None:
+    """A first try that has read it all, and whose disk did not take it."""
+    await twenty(fleet)
+    (syncing / "bad").touch()
+    assert await failure(fleet) == "ActionFailed"
+    (syncing / "bad").unlink()
+
+
+async def test_what_arrived_is_compared_while_the_disk_takes_it_and_named_only_then(
+    fleet: LocalFleet, noted: Path, syncing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await twenty(fleet)
+    (syncing / "slow").touch()
+    looked: list[bool] = []
+    real = Arrival._staged
+
+    def seen(self, now, good):
+        looked.append(real(self, now, good) is not None)
+        return real(self, now, good)
+
+    monkeypatch.setattr(Arrival, "_staged", seen)
+    copying = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    await until(lambda: bool(looked))
+    assert looked == [True] and fleet.progress[-1].phase == "settling"
+    await asyncio.sleep(0.3)
+    assert fleet.volumes["b"].everything() == {} and not copying.done()
+    (syncing / "slow").unlink()
+    await copying
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert leftovers(fleet) == []
+    await fleet.look()
+    assert all(one.sha256 and one.verified_at for one in fleet.manifest("b", TITLE))
+    assert fleet.manifest("b", TITLE) == tuple(
+        one._replace(verified_at=now.verified_at)
+        for one, now in zip(fleet.manifest("a", TITLE), fleet.manifest("b", TITLE), strict=True)
+    )
+
+
+async def test_a_sync_that_fails_while_files_still_come_is_not_made_up_for_by_the_last(
+    fleet: LocalFleet, noted: Path, syncing: Path
+) -> None:
+    """The system tells once that a disk did not take what was written."""
+    slow(fleet, 20_000)
+    await twenty(fleet)
+    (syncing / "once").touch()
+    assert await failure(fleet) == "ActionFailed"
+    assert not (syncing / "once").exists()
+    assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+async def test_all_is_read_once_nobody_writes_any_more(tmp_path: Path) -> None:
+    """A try that goes on finds all there, and whoever brings files may still find one that has changed."""
+    for name, content in (
+        ("begun", b""),
+        ("large", b""),
+        ("small", b"./e1\0"),
+        ("e1", b"good"),
+        ("progress", b""),
+    ):
+        (tmp_path / name).write_bytes(content)
+    os.utime(tmp_path / "e1", (1_700_000_000, 1_700_000_000))
+    _, reader = shell.digesting()
+    words = ["gnu", "begun", str(tmp_path / "done"), "large", "small", "yes", "progress", ""]
+    with (tmp_path / "out").open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            "python3", "-I", "-S", "-c", reader, "arrive", *words, cwd=tmp_path, stdout=out
+        )
+    await until(lambda: bool((tmp_path / "out").stat().st_size))
+    await asyncio.sleep(0.1)
+    assert not (tmp_path / "progress").stat().st_size and process.returncode is None
+    (tmp_path / "done").touch()
+    assert await process.wait() == 0
+    assert (tmp_path / "progress").read_bytes() == b"settling\n"
+
+
+async def test_between_two_folders_of_a_machine_many_files_are_compared_early_too(
+    fleet: LocalFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "MANY", 10)
+    await twenty(fleet)
+    commits: list[bool] = []
+    real = copying._commit
+
+    async def seen(target, writer, action, missing):
+        commits.append(missing == ())
+        return await real(target, writer, action, missing)
+
+    monkeypatch.setattr(copying, "_commit", seen)
+    await fleet.act(fleet.copy(TITLE))
+    assert commits == [True]
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything() and leftovers(fleet) == []
+
+
+async def test_what_an_earlier_try_read_says_nothing_of_what_came_later(
+    fleet: LocalFleet, noted: Path, syncing: Path
+) -> None:
+    """A byte of the source rots between two tries."""
+    await not_taken(fleet, syncing)
+    [job] = (fleet.volumes["b"].own / "jobs").iterdir()
+    assert (job / "progress").read_text().endswith("settling\n") and (job / "out").stat().st_size
+    rotten = fleet.volumes["a"].path / TITLE / "e07"
+    before = rotten.stat()
+    rotten.write_bytes(b"!" + rotten.read_bytes()[1:])
+    os.utime(rotten, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert await failure(fleet) == "SourceDamaged"
+    assert fleet.volumes["b"].everything() == {}
+
+
+async def test_a_job_that_begins_anew_leaves_the_reading_of_the_source_alone(
+    fleet: LocalFleet, noted: Path, syncing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await not_taken(fleet, syncing)
+    real = copying.source_digests
+
+    async def long(*given):
+        await asyncio.sleep(1)
+        return await real(*given)
+
+    monkeypatch.setattr(copying, "source_digests", long)
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+async def test_what_cannot_be_compared_early_is_compared_later(
+    fleet: LocalFleet, noted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await twenty(fleet)
+
+    asked: list[object] = []
+
+    async def refused(self):
+        asked.append(self)
+        raise ActionFailed("no further session", reason="NoSession")
+
+    monkeypatch.setattr(Arrival, "_look", refused)
+    await fleet.act(fleet.copy(TITLE))
+    assert len(asked) == 1
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything() and leftovers(fleet) == []
+
+
+async def test_what_is_staged_besides_is_found_before_anything_gets_its_name(
+    fleet: LocalFleet, noted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await twenty(fleet)
+    real = Arrival._look
+
+    async def besides(self):
+        [staging] = [one for one in (fleet.volumes["b"].own / "staging").iterdir() if one.is_dir()]
+        (staging / TITLE / "besides").touch()
+        return await real(self)
+
+    monkeypatch.setattr(Arrival, "_look", besides)
+    assert await failure(fleet) == "Changed"
+    assert fleet.volumes["b"].everything() == {} and leftovers(fleet) == []
 
 
 # --- the source is read early --------------------------------------------------------------------------------------

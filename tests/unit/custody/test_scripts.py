@@ -17,6 +17,7 @@ import pytest
 from telarchy.custody import shell
 from telarchy.custody.listing import parse_listing
 from telarchy.custody.looking import parse_look
+from telarchy.custody.survey import parse_title
 from telarchy.links.link import Completed
 from tests.unit.custody.test_scan import HOSTILE, without_gnu
 from tests.unit.custody.volumes import CONTROLLER, EPOCH, NAME, WRITER, Volume, named
@@ -50,7 +51,9 @@ def read_only(volume: Volume) -> None:
     subprocess.run(["mount", "-o", "remount,ro", volume.path], check=True)
 
 
-async def commit(volume: Volume, title: str, *, files: list[str] | None = None, **kwargs: str) -> Completed:
+async def commit(
+    volume: Volume, title: str, *, files: list[str] | None = None, looked: str = "", **kwargs: str
+) -> Completed:
     staged = volume.own / "staging" / ACTION
     if files is None:
         files = [f"./{path.relative_to(staged)}" for path in staged.rglob("*") if path.is_file()]
@@ -65,6 +68,7 @@ async def commit(volume: Volume, title: str, *, files: list[str] | None = None, 
         NAME,
         ACTION,
         title,
+        looked,
         stdin=shell.nul_list(files),
     )
 
@@ -146,6 +150,25 @@ async def test_a_rename_that_the_disk_does_not_keep_is_no_commit(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     done = await commit(volume, "tv/show/S1")
     assert done.code == shell.FAILED and "Input/output error" in done.complaint
+
+
+async def test_what_was_looked_at_gets_its_name_without_a_listing(volume: Volume) -> None:
+    volume.stage(ACTION, "tv/show/S1/e1")
+    volume.write(f".telarchy/jobs/{ACTION}/out", b"what was read")
+    done = await commit(volume, "tv/show/S1", files=[], looked="looked")
+    assert done.ok and done.stdout == b"kind renamed\0end 0\0"
+    assert (volume.path / "tv/show/S1/e1").is_file()
+    assert not list((volume.own / "jobs").iterdir()) and not list((volume.own / "staging").iterdir())
+
+
+async def test_what_was_looked_at_is_merged_into_what_came_meanwhile(volume: Volume) -> None:
+    volume.stage(ACTION, "tv/show/S1/e1")
+    volume.write("tv/show/S1/e2", b"of somebody else")
+    done = await commit(volume, "tv/show/S1", files=[], looked="looked")
+    assert done.ok and parse_title(done.stdout, "").listing.files.keys() == {"e1", "e2"}
+    volume.stage(ACTION, "tv/show/S1/e2")
+    assert (await commit(volume, "tv/show/S1", files=[], looked="looked")).code == shell.CONFLICT
+    assert (volume.path / "tv/show/S1/e2").read_bytes() == b"of somebody else"
 
 
 async def test_committing_twice_changes_nothing(volume: Volume) -> None:

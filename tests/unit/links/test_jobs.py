@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -107,6 +108,32 @@ async def test_whatever_a_job_says_of_its_step_its_progress_is_told(
         if report.progress == b"2":
             (Path(spec.folder) / "go").touch()
     assert b"2" in told and report.ok
+
+
+@pytest.mark.parametrize("lacking", [("timeout",), ("tail --pid",), ("timeout", "sleep 0.")], ids="+".join)
+async def test_a_job_is_followed_with_simple_tools_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...]
+) -> None:
+    simple = tmp_path / "simple"
+    simple.mkdir()
+    for tool in lacking:
+        name, _, word = tool.partition(" ")
+        refusing = f'case " $* " in *" {word}"*) echo >>"{tmp_path}/refused"; exit 1 ;; esac'
+        (simple / name).write_text(f'#!/bin/sh\n{refusing}\nexec {shutil.which(name)} "$@"\n')
+        (simple / name).chmod(0o755)
+    spec = job(
+        tmp_path, f"PATH={os.environ['PATH']}; echo 1 >>progress; until [ -e go ]; do sleep 0.05; done"
+    )
+    monkeypatch.setenv("PATH", f"{simple}:{os.environ['PATH']}")
+    here = LocalLink("here")
+    await jobs.start(here, spec)
+    told = []
+    async for report in jobs.follow(here, spec.folder):
+        told.append(report.progress)
+        (Path(spec.folder) / "go").touch()
+    assert b"1" in told and report.ok
+    # A tool that is lacking is asked for once, and not again and again.
+    assert 1 <= len((tmp_path / "refused").read_text()) <= 3
 
 
 async def test_the_end_is_noticed_at_once(link: Link, tmp_path: Path) -> None:

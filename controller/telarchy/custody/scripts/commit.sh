@@ -1,10 +1,15 @@
 # shellcheck shell=sh disable=SC2154
-# commit.sh BATCH MERGE ROOT ID EPOCH CONTROLLER NAME ACTION TITLE: what was staged and found good becomes the title.
+# commit.sh BATCH MERGE ROOT ID EPOCH CONTROLLER NAME ACTION TITLE LOOKED: what was staged and found good becomes the
+# title.
 #
-# stdin: the files that must lie in the staging folder, no more and no less, as `find . -print0` names them.
+# stdin: the files that must lie in the staging folder, no more and no less, as `find . -print0` names them. With LOOKED
+# nothing: who asks has looked at what is staged, and where all of it gets its name in one rename, the answer is
+# `kind renamed` without the files.
 # A title that is absent appears in one rename; one that is there in part gets the missing files, and nothing
 # that exists is ever overwritten. Done twice it does nothing the second time. Answers as survey.sh does.
 batch=$1 merge=$2 root=$3 id=$4 epoch=$5 controller=$6 name=$7 action=$8 title=$9
+shift 9
+looked=$1
 
 writer "$root" "$id" "$epoch" "$controller" "$name"
 cd "$root" || refuse "$GONE" "$root is not there"
@@ -74,7 +79,7 @@ renamed() {
     refuse "$CONFLICT" "the file system of $root keeps names otherwise than they are given to it: $title would not be found"
 }
 
-if [ -e "$staged/$title" ]; then
+if [ -e "$staged/$title" ] && [ -z "$looked" ]; then
     have=$staged/../$action.have want=$staged/../$action.want
     (cd "$staged" && find . -type f -print0 | sort -z) >"$have"
     sort -z >"$want"
@@ -83,6 +88,8 @@ if [ -e "$staged/$title" ]; then
     [ "$same" -eq 0 ] || renamed
     rm -f -- "$have" "$want"
     [ "$same" -eq 0 ] || refuse "$CHANGED" "the staging folder does not hold what was digested"
+fi
+if [ -e "$staged/$title" ]; then
     if [ ! -e "./$title" ]; then
         whole
     elif [ -d "./$title" ] && [ -d "$staged/$title" ]; then
@@ -93,8 +100,13 @@ if [ -e "$staged/$title" ]; then
         clash "$title"
     fi
 fi
-rm -rf -- "$staged" "$staged.begun"
-list_title "$batch" "$title"
+rm -rf -- "$staged" "$staged.begun" "./.telarchy/jobs/$action"
+if [ -n "$looked" ] && [ -n "$settling" ] && exactly "$title"; then
+    listed=0
+    printf 'kind renamed\000'
+else
+    list_title "$batch" "$title"
+fi
 [ -z "$settling" ] || wait "$settling" || exit "$FAILED"
 at_volume "$root" "$id"
 printf 'end %s\000' "$listed"

@@ -1,12 +1,13 @@
 # shellcheck shell=sh disable=SC2154
-# copy.sh BATCH READER ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB WAY [ARG…]: fill the staging folder.
+# copy.sh BATCH READER ROOT ID EPOCH CONTROLLER NAME ACTION NEED RESERVE JOB FILES WAY [ARG…]: fill the staging
+# folder.
 #
 # Runs as a job on the target. JOB is the job's folder, with lists of files relative to the root (NUL-separated):
-# `files` to fetch, `more` for a second rsync to fetch beside the first, and all of them once more to read: `large` (pairs
-# of size and file) and `small`. WAY is `rsync` with its command behind it, which writes
-# to the staging folder (first, as one word, options by which it tells how far it is, or "" where the command has
-# them); or `local` with the source root behind it, and then a whole such command for hosts without Python (none where
-# there is no rsync either). NEED and RESERVE in bytes.
+# `files` to fetch, `more` for a second rsync to fetch beside the first, and all of them once more to read: `large`
+# (pairs of size and file) and `small`. WAY is `rsync` with its command behind it, which writes to the staging folder
+# (first, as one word, options by which it tells how far it is, or "" where the command has them); or `local` with
+# "many" or "" and the source root behind it, and then a whole such command for hosts without Python (none where there
+# is no rsync either). NEED and RESERVE in bytes; so many FILES.
 #
 # Writes progress to JOB/progress, and one record of batch.sh per file to stdout: digests of what lies in the
 # staging folder, taken while it arrives where that can be. Ends with 0 when everything is there and on disk.
@@ -14,16 +15,15 @@ batch=$1 reader=$2
 shift 2
 root=$1 id=$2 epoch=$3 controller=$4 name=$5 action=$6 need=$7 reserve=$8 job=$9
 shift 9
-way=$1
-shift
+files=$1 way=$2
+shift 2
 
 has_python & # found out beside the rest
 python=$!
-stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" \
-    "$(($(cat "$job/files" "$job/more" | tr -cd '\000' | wc -c)))"
+stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" "$files"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
-rm -f -- "$arrived" "$job/untaken" "$job/flushing" "$job/step"
+rm -f -- "$arrived" "$job/flushing" "$job/step"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
 # Something to give back when the disk is full, or the job could not even write down that it ended.
@@ -37,18 +37,20 @@ else
     know_tools "$batch"
 fi
 : >"$job/progress"
-told='' telling='' # where reader.py tells the progress; how rsync would, of many files
+# Where reader.py tells that all is read, and how far it is, of so many bytes; how rsync would tell it, of many files.
+told='' total='' telling='' many=''
 if [ "$way" = local ]; then
-    from=$1
-    shift
+    many=$1 from=$2
+    shift 2
     if [ -n "$python" ]; then
-        set -- python3 -I -S -c "$reader" place "$from" "$job/files"
+        set -- python3 -I -S -c "$reader" place "$from" "$job/files" "$need"
+        [ -z "$many" ] || told=$job/progress
     fi
 else
     telling=$1 rsync=$2
     shift 2
     if [ -n "$telling" ] && [ -n "$python" ] && [ -z "$again" ]; then
-        told=$job/progress
+        told=$job/progress total=$need
         set -- "$rsync" "$@"
     else
         # shellcheck disable=SC2086 # words of ours, without blanks
@@ -78,14 +80,19 @@ if [ -s "$job/more" ]; then
     second=$!
 fi
 printf '%s\n' "$mover" >"$job/step"
-if [ -n "$telling" ]; then
+if [ -n "$telling$many" ]; then
     # Many small files wait in memory until somebody syncs: begin with it, so that the disk works while the line does.
     # The system tells of a failure once, to whoever syncs first.
-    while sleep 0.4 && kill -0 $$ && [ ! -e "$arrived" ]; do
-        : >"$job/flushing"
-        flush -f -- . || : >"$job/untaken"
-        rm -f -- "$job/flushing"
-    done </dev/null >/dev/null 2>&1 &
+    {
+        set -- 0.15 0.15 0.15 0.15 # at first, or a short copy is over before it helps
+        while sleep "${1:-0.4}" && kill -0 $$ && [ ! -e "$arrived" ]; do
+            [ $# -eq 0 ] || shift
+            # It stays where that fails: a disk that keeps nothing takes no word of it either.
+            : >"$job/flushing" || exit
+            flush -f -- . || exit
+            rm -f -- "$job/flushing"
+        done
+    } </dev/null >/dev/null 2>&1 &
     syncing=$!
 fi
 
@@ -99,7 +106,7 @@ digest_large() {
 }
 if [ -n "$python" ]; then
     python3 -I -S -c "$reader" arrive "$(sh -c "$batch" batch stat)" "$begun" "$arrived" "$job/large" "$job/small" \
-        "$again" "$told" "$need" &
+        "$again" "$told" "$total" &
     small=$! large=$!
 else
     digest_small &
@@ -126,6 +133,10 @@ fi
 full=
 [ "$code" -eq 0 ] || full=$(free_kib .)
 rm -f -- "$job/ballast"
+if [ "$code" -eq 0 ]; then
+    printf 'digesting\n' >>"$job/progress"
+    [ -z "$told" ] || printf '%s\n' "$small" >"$job/step"
+fi
 : >"$arrived"
 if [ "$code" -ne 0 ]; then
     kill "$small" "$large" 2>/dev/null
@@ -134,12 +145,11 @@ if [ "$code" -ne 0 ]; then
     fi
     moved "$code"
 fi
-printf 'digesting\n' >>"$job/progress"
 flush -f -- . || untaken "$staged"
 while [ -e "$job/flushing" ] && kill -0 "$syncing" 2>/dev/null; do
     sleep 0.02 2>/dev/null || sleep 1
 done
-[ ! -e "$job/untaken" ] || untaken "$staged"
+[ ! -e "$job/flushing" ] || untaken "$staged"
 ended=0
 wait "$small" || ended=1
 wait "$large" || ended=1

@@ -198,7 +198,7 @@ know_tools() {
 }
 
 # python_at_hand: whether asking for python3 does no harm: that of a macOS without developer tools opens a window.
-python_at_hand() { [ "$(uname -s)" != Darwin ] || xcode-select -p >/dev/null 2>&1; }
+python_at_hand() { ! command -v xcode-select >/dev/null 2>&1 || xcode-select -p >/dev/null 2>&1; }
 
 # has_python: whether reader.py can do without batch.sh.
 has_python() {

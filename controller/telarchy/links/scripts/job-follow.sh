@@ -2,13 +2,9 @@
 # `.` now and then (which is how a follower notices that nobody listens any more), at last `E <status>` or `L`.
 # shellcheck shell=sh disable=SC2154  # job-lib.sh stands before this text
 cd -- "$1" 2>/dev/null || { echo L && exit 0; }
-pause=0.03 each=6 # seconds of a look at the end, and looks for one at the progress
-sleep 0.01 2>/dev/null || pause=1 each=1
-# One process that looks for us takes a tenth of the work of one `sleep` after the other.
-looks=''
-if [ "$pause" != 1 ] && tail --pid=1 -n 0 /dev/null && timeout 0.25 true; then
-	looks=yes each=1
-fi 2>/dev/null
+pause=0.03 each=1 # seconds of a look at the end, and looks for one at the progress
+# One process that looks for us takes a tenth of the work of one `sleep` after the other. Until it cannot.
+looks=yes
 shown='' tick=0 step='' over=''
 
 a_while() {
@@ -29,10 +25,13 @@ a_while() {
 				;;
 			esac
 		fi
-		timeout 0.25 tail -f -s 0.02 --pid="$watched" /dev/null 2>/dev/null
+		often=0.02
+		[ "$shown" != settling ] || often=0.005 # the last step, and a short one
+		timeout 0.25 tail -f -s "$often" --pid="$watched" /dev/null 2>/dev/null
 		case $? in 0 | 124) return ;; esac
+		looks='' each=6
 	fi
-	sleep "$pause"
+	sleep "$pause" 2>/dev/null || { pause=1 each=1 && sleep 1; }
 }
 
 show_progress() {
