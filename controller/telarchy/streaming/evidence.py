@@ -70,6 +70,7 @@ class StreamSeen:
     publisher:    name of the StreamKey with which somebody publishes; "" when nobody does; None where that is unknown
     awaited:      since when something comes in and no new segment is made of it, over all starts of the encoder; None
                   while segments come, and where nobody can say
+    refused:      whether its host answers viewers 503, as it does from when nothing new came on
     speed:        of the encoder, 1.0 is real time; None while not known
     last_speed:   the last one that was known, over all starts in this generation
     lagging, slow_since: whether it is not quite in time, and since when it is far from it (`pace`)
@@ -89,6 +90,7 @@ class StreamSeen:
     publisher: str | None = None
     incoming: InputSeen | None = None
     awaited: float | None = None
+    refused: bool = False
     speed: float | None = None
     last_speed: float | None = None
     lagging: bool = False

@@ -145,6 +145,8 @@ def _of_playlists(
     if age > limits.stale_after and not in_grace:
         what = f"its playlist has not changed for more than {limits.stale_after:g} s"
         return Finding(StreamState.STALE, _said(what, maker, seen))
+    if seen.refused:  # by playlists alone it was in order a moment before viewers were let in again
+        return Finding(StreamState.STALE, "viewers are let in again once each of its playlists has changed")
     stale_at = changed + limits.stale_after
     if in_grace and grace_until is not None:
         stale_at = max(stale_at, grace_until)

@@ -185,7 +185,7 @@ class Reports:
                     seen["keys_digest"] = digest[:16]
                 case ["key", name_of, lines]:
                     keys[name_of] = self._key_use(lines)
-                case ["stream", *rest] if len(rest) in (6, 7) and len(streams) < MOST_STREAMS:
+                case ["stream", *rest] if 6 <= len(rest) <= 8 and len(streams) < MOST_STREAMS:
                     streams[rest[0]] = _Stream(self._stream(rest), copied=rest[2] == "relay")
                 case ["progress", *rest] if len(rest) == 4:
                     self._progress(streams, rest, at)
@@ -255,13 +255,14 @@ class Reports:
         )
 
     def _stream(self, fields: list[str]) -> StreamSeen:
-        name, current, _input, publisher, generations, size, *awaited = fields
+        name, current, _input, publisher, generations, size, awaited, refused = [*fields, "", ""][:8]
         return StreamSeen(
             stream=name,
             generation=current,
             generations=tuple(sorted(one for one in generations.split(",") if one)),
             publisher=None if publisher == "?" else publisher,
-            awaited=self._time(_float(awaited[0])) or None if awaited else None,
+            awaited=self._time(_float(awaited)) or None,
+            refused=refused == "1",
             size=_int(size) * 1024,
         )
 

@@ -46,6 +46,14 @@ def test_what_was_live_and_is_started_again_and_again_is_stale() -> None:
     assert found(once, now=NOW + LIMITS.grace).state is StreamState.STALE
 
 
+def test_what_viewers_are_refused_is_in_order_once_they_get_it_again() -> None:
+    """The playlists go on a moment before the host, which looks once a second, lets anybody at them."""
+    plays = replace(SEEN, playlists={"720p": playlist(NOW - 1)})
+    refused = found(replace(plays, refused=True))
+    assert refused.state is StreamState.STALE and "let in again" in refused.why
+    assert found(plays).state is StreamState.HEALTHY
+
+
 def test_a_generation_that_has_just_begun_is_not_blamed_for_the_one_before() -> None:
     old = replace(SEEN, generation="g0-0f3a9c21", awaited=NOW - 900, lagging=True, speed=0.1)
     assert found(old).state is StreamState.STARTING

@@ -97,6 +97,11 @@ def test_what_is_nobodys_knowledge_is_unknown_and_who_is_away_is_away() -> None:
     assert (there.publisher, gone.publisher) == (None, "")
 
 
+def test_who_is_refused_and_what_hosts_of_before_say_nothing_of() -> None:
+    for further, refused in (("", False), ("\t1799999950", False), ("\t\t", False), ("\t\t1", True)):
+        assert one(Reports("o"), at(), STREAM + further).streams["garden"].refused is refused
+
+
 def test_a_playlist_without_a_time_changed_when_it_was_seen_to() -> None:
     reports = Reports("edge")
     seen = one(reports, at(), playlist(text(live())))

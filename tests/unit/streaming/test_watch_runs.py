@@ -92,6 +92,21 @@ async def test_viewers_are_who_fetches_playlists_and_are_gone_when_they_do_not(h
         assert max(egress) > 0
 
 
+async def test_that_viewers_are_refused_is_told_at_once_and_for_as_long(host: Host, web: int) -> None:
+    flag = host.base / layout.stale_flag("garden")
+    async with Watch(host.base, web_port=layout.health_port(web), period=60) as watch:
+        assert not (await watch.next()).streams["garden"].refused
+        for _ in range(20):  # the ladder takes it away as soon as there is something new
+            flag.touch()
+            if watches(web, "one") == 503 and (await watch.next()).streams["garden"].refused:
+                break
+        else:
+            pytest.fail("nobody was told")
+        while (await watch.next()).streams["garden"].refused:
+            pass
+        assert watches(web, "one") == 200
+
+
 async def test_a_server_that_is_gone_shows_no_playlists(host: Host, web: int) -> None:
     port = layout.health_port(web)
     assert (await host.look(web_port=port)).streams["garden"].playlists

@@ -18,8 +18,9 @@
 #   owner ID TERM SINCE ALIVE NAMESPACE NAME POLICY OWNER'S_NAME       as the marker has it; the first four are empty
 #                                                in one made before markers named owners
 #   space FREE_KIB TOTAL_KIB WRITABLE            keys DIGEST            key NAME LINE;LINE
-#   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB AWAITED   PUBLISHER is `?` when nobody can say; AWAITED: since
-#                                                when something comes in and no segment is made of it, or nothing
+#   stream NAME CURRENT INPUT PUBLISHER GENERATION,… KIB AWAITED REFUSED   PUBLISHER is `?` when nobody can say; AWAITED:
+#                                                since when something comes in and no segment is made of it, or nothing;
+#                                                REFUSED: 1 while viewers are answered 503 (its flag in stale/ is there)
 #   progress STREAM CHANGED OUT_TIME_US SPEED    input STREAM CODEC WIDTH HEIGHT RATE BYTES
 #   traffic STREAM VIEWERS BYTES HITS MISSES FAILURES
 #   reach NAME 1|0                               whether that endpoint gave any answer, here, within two seconds
@@ -170,8 +171,10 @@ stream_lines() {
             awaited=$(written "spool/$stream/$current/.awaited")
         fi
         case $SIZES in *" $stream="*) size=${SIZES##*" $stream="} ;; *) size='' ;; esac
-        printf 'stream\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$stream" "$current" "$input" "$publisher" \
-            "${generations#,}" "${size%% *}" "$awaited"
+        refused=''
+        [ ! -e "stale/$stream" ] || refused=1
+        printf 'stream\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$stream" "$current" "$input" "$publisher" \
+            "${generations#,}" "${size%% *}" "$awaited" "$refused"
     done
     for file in publishing/*; do # nothing of theirs is in the spool yet
         stream=${file##*/}
