@@ -360,9 +360,14 @@ async def _take_note(
         )
 
 
+def _names(action: str) -> tuple[str, ...]:
+    """What stage.sh makes for an action."""
+    return action, f"{action}.begun", f".{action}.1.sync", f".{action}.2.sync"
+
+
 async def sweep_staging(place: Place, writer: Writer, actions: Sequence[str]) -> None:
     """Delete staging folders. Nothing in them was ever counted as a copy."""
-    entries = [name for action in actions for name in (action, f"{action}.begun")]
+    entries = [name for action in actions for name in _names(action)]
     if entries:
         await shell.run(
             place.link,

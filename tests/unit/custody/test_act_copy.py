@@ -563,6 +563,7 @@ async def test_rsync_tells_how_far_it_is_only_where_nobody_else_can(
     await fleet.look()
     left = fleet.volumes["b"].own / "staging" / fleet.copy("tv/show/S2").id
     left.mkdir(parents=True)
+    left.with_suffix(".begun").touch()
     await fleet.act(fleet.copy("tv/show/S2"))
     assert "--info=progress2" in noted.read_text()
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
@@ -681,8 +682,10 @@ async def test_a_rotten_remainder_is_found_out_and_comes_again(fleet: LocalFleet
     data = os.urandom(LARGE)
     fleet.volumes["a"].write(f"{TITLE}/e1", data)
     await fleet.look()
-    left = fleet.volumes["b"].own / "staging" / fleet.copy(TITLE).id / TITLE
+    staging = fleet.volumes["b"].own / "staging"
+    left = staging / fleet.copy(TITLE).id / TITLE
     left.mkdir(parents=True)
+    (staging / f"{fleet.copy(TITLE).id}.begun").touch()
     left.joinpath("e1").write_bytes(bytes(LARGE // 2))
     assert await failure(fleet) == "DigestMismatch"
     await fleet.act(fleet.copy(TITLE))

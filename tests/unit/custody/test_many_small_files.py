@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -208,6 +209,75 @@ async def test_a_sync_that_fails_while_files_still_come_is_not_made_up_for_by_th
     assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+async def test_who_syncs_beside_a_copy_and_is_told_of_a_failure_speaks_for_both(
+    fleet: LocalFleet, syncing: Path
+) -> None:
+    """The system tells of it once, whoever's files they were: here the other title's copy hears it."""
+    fleet.volumes["a"].write("tv/show/S2/e1", b"x" * 2000)
+    await twenty(fleet)
+    slow(fleet, 4_000)
+    copying = asyncio.create_task(failure(fleet))
+    await until(lambda: staged(fleet) > 0)
+    (syncing / "once").touch()
+    assert await failure(fleet, "tv/show/S2") == "ActionFailed"
+    assert not (syncing / "once").exists() and not copying.done()
+    assert await copying == "ActionFailed"
+    assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+    for title in (TITLE, "tv/show/S2"):
+        await fleet.act(fleet.copy(title))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything() and leftovers(fleet) == []
+
+
+@pytest.mark.parametrize("boot", ["this", "before", "nothing"])
+async def test_of_who_was_killed_while_it_synced_nothing_is_known(
+    fleet: LocalFleet, syncing: Path, boot: str
+) -> None:
+    """Of this boot: memory still shows what the disk may have refused. Of the one before: what is there is on disk."""
+    await twenty(fleet)
+    (fleet.volumes["b"].own / "staging").mkdir(exist_ok=True)
+    mark = fleet.volumes["b"].own / "staging" / ".0011.2.sync"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    this = Path("/proc/sys/kernel/random/boot_id").read_text()
+    mark.write_text({"this": f"{gone.pid} {this}", "before": f"{os.getpid()} another\n", "nothing": ""}[boot])
+    if boot == "this":
+        assert await failure(fleet) == "ActionFailed"
+        assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
+    await fleet.act(fleet.copy(TITLE))
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+    assert mark.exists() is (boot == "nothing")
+
+
+async def test_a_copy_waits_for_who_syncs_beside_it(fleet: LocalFleet, syncing: Path) -> None:
+    await twenty(fleet)
+    (fleet.volumes["b"].own / "staging").mkdir(exist_ok=True)
+    mark = fleet.volumes["b"].own / "staging" / ".0011.2.sync"
+    mark.write_text(f"{os.getpid()} {Path('/proc/sys/kernel/random/boot_id').read_text()}")
+    copying = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    await until(lambda: staged(fleet) > 0)
+    await asyncio.sleep(1)
+    assert not copying.done()
+    mark.unlink()
+    await copying
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
+
+
+async def test_what_was_given_up_beside_its_own_copy_comes_again_whole(
+    fleet: LocalFleet, noted: Path, syncing: Path
+) -> None:
+    """Its line broke before it could see that; memory still shows files that the disk may not have."""
+    await not_taken(fleet, syncing)
+    staging = fleet.volumes["b"].own / "staging"
+    action = fleet.copy(TITLE).id
+    (staging / action / TITLE).mkdir(parents=True)
+    shutil.copy2(fleet.volumes["a"].path / TITLE / "e07", staging / action / TITLE / "e07")
+    inode = (staging / action / TITLE / "e07").stat().st_ino
+    holds = (staging / action / TITLE / "e07").open("rb")  # so that its number is not given away again
+    with holds:
+        await fleet.act(fleet.copy(TITLE))
+        assert (fleet.volumes["b"].path / TITLE / "e07").stat().st_ino != inode
 
 
 async def test_all_is_read_once_nobody_writes_any_more(tmp_path: Path) -> None:

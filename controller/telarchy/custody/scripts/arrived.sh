@@ -7,5 +7,5 @@ batch=$1 reader=$2 root=$3 id=$4 action=$5 length=$6
 at_volume "$root" "$id"
 plain_path "$root" ".telarchy/staging/$action/x"
 cd "$root/.telarchy/staging/$action" || refuse "$CHANGED" "nothing is staged for $action"
-flush -f -- . || untaken "$root/.telarchy/staging/$action"
+synced "$root" "$root/.telarchy/staging/$action"
 digest_listed "$batch" "$reader" "$length"

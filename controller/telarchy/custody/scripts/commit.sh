@@ -67,7 +67,7 @@ merge() {
     cd "$root" || refuse "$GONE" "$root is not there"
     left=$(find "$staged/$title" -type f -print 2>/dev/null | head -n 1)
     [ -z "$left" ] || clash "$left"
-    settle_all "./$title"
+    settle_all "$root" "./$title"
 }
 
 # Every name is found, and none is listed so: to stage it all anew would not help.

@@ -23,7 +23,8 @@ python=$!
 stage "$root" "$id" "$epoch" "$controller" "$name" "$action" "$need" "$reserve" "$files"
 begun=$root/.telarchy/staging/$action.begun
 arrived=$job/arrived
-rm -f -- "$arrived" "$job/flushing" "$job/step"
+flushing=$root/.telarchy/staging/.$action.1.sync
+rm -f -- "$arrived" "$flushing" "$job/step"
 cd "$staged" || refuse "$READ_ONLY" "$staged cannot be entered"
 
 # Something to give back when the disk is full, or the job could not even write down that it ended.
@@ -82,15 +83,11 @@ fi
 printf '%s\n' "$mover" >"$job/step"
 if [ -n "$telling$many" ]; then
     # Many small files wait in memory until somebody syncs: begin with it, so that the disk works while the line does.
-    # The system tells of a failure once, to whoever syncs first.
     {
         set -- 0.15 0.15 0.15 0.15 # at first, or a short copy is over before it helps
         while sleep "${1:-0.4}" && kill -0 $$ && [ ! -e "$arrived" ]; do
             [ $# -eq 0 ] || shift
-            # It stays where that fails: a disk that keeps nothing takes no word of it either.
-            : >"$job/flushing" || exit
-            flush -f -- . || exit
-            rm -f -- "$job/flushing"
+            synced_once "$root" . "$flushing" || exit
         done
     } </dev/null >/dev/null 2>&1 &
     syncing=$!
@@ -145,11 +142,11 @@ if [ "$code" -ne 0 ]; then
     fi
     moved "$code"
 fi
-flush -f -- . || untaken "$staged"
-while [ -e "$job/flushing" ] && kill -0 "$syncing" 2>/dev/null; do
+synced "$root" "$staged"
+while [ -e "$flushing" ] && kill -0 "$syncing" 2>/dev/null; do
     sleep 0.02 2>/dev/null || sleep 1
 done
-[ ! -e "$job/flushing" ] || untaken "$staged"
+{ [ ! -e "$flushing" ] && [ -e "$begun" ]; } || untaken "$staged"
 ended=0
 wait "$small" || ended=1
 wait "$large" || ended=1

@@ -153,14 +153,27 @@ flush() {
     sync
 }
 
+# Linux tells of what a disk did not take once, to whoever syncs first, and of all that is on it together. So whoever
+# syncs shows a mark meanwhile, and where that fails doubts all that is staged there: what has lost its .begun is never
+# committed. Two roots on one disk do not hear of each other.
+doubt_staged() { # ROOT
+    set +f
+    rm -f -- "$1"/.telarchy/staging/*.begun
+    doubted=$?
+    set -f
+    return "$doubted"
+}
+
 # settle PATH…: these files, and the entries of these folders, reach the disk.
 settle() {
     flush -- "$@" || refuse "$FAILED" "the disk did not take what was written: $unwritten"
 }
 
-# settle_all PATH: all that its file system holds reaches the disk.
+# settle_all ROOT PATH: all that its file system holds reaches the disk.
 settle_all() {
-    flush -f -- "$1" || refuse "$FAILED" "the disk did not take what was written: $unwritten"
+    flush -f -- "$2" && return
+    doubt_staged "$1"
+    refuse "$FAILED" "the disk did not take what was written: $unwritten"
 }
 
 # device PATH: print the number of the file system it is on.

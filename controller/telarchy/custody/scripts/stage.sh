@@ -9,6 +9,8 @@ stage() {
     staged=$1/.telarchy/staging/$6
     again=
     present=0
+    # Given up, and whoever did had no time to say so, or not the right to what is another's.
+    [ -e "$staged.begun" ] || rm -rf -- "$staged"
     if [ -d "$staged" ]; then
         again=yes
         present=$(du -sk -- "$staged" 2>/dev/null | sed 's/[^0-9].*//')
@@ -35,11 +37,65 @@ stage() {
     [ -e "$staged.begun" ] || : >"$staged.begun"
 }
 
-# untaken STAGED: end because the disk did not take what lies there. What memory still shows of it may be on no disk:
-# it all comes again.
+# mark_sync FILE: shows that this process syncs.
+mark_sync() {
+    boot=
+    { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
+    { printf '%s %s\n' $$ "$boot" >"$1"; } 2>/dev/null || rm -f -- "$1"
+}
+
+# synced_once ROOT STAGED FILE: all of the file system reaches the disk, FILE being the mark of it meanwhile. It stays
+# where that fails and a disk that keeps nothing takes no word of it either.
+synced_once() {
+    mark_sync "$3"
+    flush -f -- "$2"
+    taken=$?
+    [ "$taken" -eq 0 ] || doubt_staged "$1" || return 1
+    rm -f -- "$3"
+    return "$taken"
+}
+
+# heed_others STAGED: wait for who syncs beside us. Fails where one was killed at it, and what it was told is lost.
+heed_others() {
+    lost=0
+    set +f
+    for mark in "${1%/*}"/.*.sync; do
+        set -f
+        case $mark in "${1%/*}/.${1##*/}".*) continue ;; esac
+        looks=0
+        while [ -e "$mark" ]; do
+            pid='' of=''
+            { read -r pid of; } 2>/dev/null <"$mark"
+            looks=$((looks + 1))
+            if [ -z "$pid" ]; then
+                [ "$looks" -lt 50 ] || break # nothing could be written into it
+            elif [ "$of" != "$boot" ]; then
+                rm -f -- "$mark" # what memory showed then is gone
+                break
+            elif ! kill -0 "$pid" 2>/dev/null && [ -e "$mark" ]; then
+                rm -f -- "$mark"
+                lost=1
+                break
+            fi
+            sleep 0.02 2>/dev/null || sleep 1
+        done
+    done
+    set -f
+    return "$lost"
+}
+
+# synced ROOT STAGED: what is staged is on the disk, or this is its end. What memory still shows of it may be on no disk
+# then: it all comes again.
+synced() {
+    synced_once "$1" "$2" "${2%/*}/.${2##*/}.2.sync" || untaken "$2"
+    heed_others "$2" || untaken "$2"
+    [ -e "$2.begun" ] || untaken "$2"
+}
+
 untaken() {
     cd / && rm -rf -- "$1" "$1.begun"
-    refuse "$FAILED" "the disk did not take what arrived, and it comes again: ${unwritten:-sync failed}"
+    rm -f -- "${1%/*}/.${1##*/}.1.sync" "${1%/*}/.${1##*/}.2.sync"
+    refuse "$FAILED" "the disk did not take what arrived, and it comes again: ${unwritten:-a sync beside this one failed}"
 }
 
 # moved CODE: end with what the exit status of rsync means to the controller (see custody/transfer.py).
