@@ -66,6 +66,7 @@ class Observer:
         self._hosts_changed = asyncio.Event()
         self._of_host: dict[str, list[RootState]] = {}
         self._faces: dict[tuple[str, str], tuple[object, ...]] = {}  # as last weighed together
+        self._scanner: dict[str, tuple[str, str]] = {}  # by key: the root where a volume was scanned last
         self._news, self._told_fenced = True, False
         self.volumes: dict[str, VolumeSeen] = {}
 
@@ -300,6 +301,7 @@ class Observer:
             standing = state.standing
             key = standing.id or state.provisional
             touched, state.touched = state.touched, set()
+            again = self._scanner.get(key, state.key) == state.key
             trace = not self._read_only and self._lease.epoch > 0 and state.look is not None
             try:
                 link = await self._links.link(state.host)
@@ -310,7 +312,7 @@ class Observer:
                     key,
                     self._catalogue,
                     self._patterns,
-                    state.comparable(touched),
+                    state.comparable(touched, again=again),
                     self._clock.now(),
                     leave_trace=trace and state.look is not None and state.look.writable,
                 )
@@ -327,6 +329,7 @@ class Observer:
                 state.remark = f"the last scan failed: {failure}"
                 self._poke(self._look_soon, state.host)
                 return False
+            self._scanner[key] = state.key
             first = not state.scanned_now
             state.memo, state.remark = done.memo, done.message
             state.hidden = done.hidden

@@ -120,10 +120,12 @@ class RootState:
             self.missing_for = 0.0
         self.looked_at = now if self.look is not None else None
 
-    def comparable(self, touched: Collection[str]) -> ScanMemo:
+    def comparable(self, touched: Collection[str], *, again: bool) -> ScanMemo:
         """What the next scan compares with. Nothing, when a difference might not tell the whole truth: the first
-        time in this process (the last one may have died between an action and its scan), and after many actions."""
-        if self.scanned_now and len(touched) <= MOST_TOUCHED:
+        time in this process (the last one may have died between an action and its scan), after many actions, and
+        where the volume was not scanned here the last time (`again`): a disk and its clone have one id and one
+        record, and each a listing of its own."""
+        if self.scanned_now and again and len(touched) <= MOST_TOUCHED:
             return self.memo
         return ScanMemo(mounts=self.memo.mounts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -226,6 +227,24 @@ async def test_two_roots_that_take_no_sentinel_are_not_two_copies(tmp_path: Path
 
 
 @mounting
+async def test_of_a_disk_and_its_clone_only_what_is_seen_is_believed(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "ab")
+    disk, other = fleet.volumes["a"], fleet.volumes["b"]
+    shutil.rmtree(other.path)
+    disk.write("films/One/x")
+    await fleet.look()
+    shutil.copytree(disk.path, other.path)
+    away = disk.path.rename(tmp_path / "away")
+    await fleet.look()
+    other.write("films/Two/x")
+    await fleet.look()
+    assert fleet.manifest("a", "films/Two")
+    other.path.rename(tmp_path / "clone")
+    away.rename(disk.path)
+    await fleet.look()  # nothing changed on it since it was looked at last
+    assert fleet.manifest("a", "films/One") and not fleet.manifest("a", "films/Two")
+
+
 async def test_a_volume_whose_own_folder_takes_no_writing_is_read_only(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path / "fleet", "a")
     own = fleet.volumes["a"].own
