@@ -89,7 +89,7 @@ class FloorProof:
     ) -> None:
         """Raises SafetyRefusal when it is not so.
 
-        leaving: the victim's files as seen now; each must be on every keeper, the same
+        leaving: the victim's files as they lie there, and were read; each must be on every keeper, the same
         """
         if floor < 1:
             raise _refuse("a floor below one copy proves nothing")
@@ -113,9 +113,9 @@ class FloorProof:
         }
         if len(contents) != 1:
             raise _refuse("the copies that would remain are not the same")
-        kept = {one.path: one.size for one in self.keepers[0].manifest}
+        kept = {one.path: (one.size, one.sha256) for one in self.keepers[0].manifest}
         for one in leaving:
-            if kept.get(one.path) != one.size:
+            if one.damaged or not one.verified_at or kept.get(one.path) != (one.size, one.sha256):
                 raise _refuse(f"{one.path!r} is on no keeper as it is here")
         self.victim = victim
         self.expires = min(keeper.until for keeper in self.keepers) - MARGIN_SECONDS

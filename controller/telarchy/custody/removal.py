@@ -6,6 +6,7 @@ Each looks again at the moment of acting. Doubt ends in SafetyRefusal, and then 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -39,7 +40,14 @@ async def trim(bench: Workbench, action: Trim, report: Report) -> None:
     places = {key: await bench.place(key) for key in sorted(action.keepers) if key != action.volume}
     report(Progress("verifying", 0, action.bytes))
     for key, place in places.items():
-        await _read_if_stale(bench, key, place, action.title)
+        await _read_if_stale(bench, key, place, action.title, within=FRESH_SECONDS - 3600)
+    # What goes was read as it lies, however long ago: another version of the same length is nowhere else.
+    await _read_if_stale(bench, action.volume, victim, action.title, within=math.inf)
+    if any(one.damaged for one in bench.catalogue.manifest(action.volume, action.title)):
+        raise ActionFailed(
+            f"{quoted(action.title)} on {victim.host} is damaged, or was edited: that is seen to before it goes",
+            reason="Damaged",
+        )
     report(Progress("proving", 0, action.bytes))
     leased: list[Place] = []
     try:
@@ -62,8 +70,12 @@ async def trim(bench: Workbench, action: Trim, report: Report) -> None:
                 )
             )
         # A lease on the victim makes it nobody else's keeper: two removals cannot count on each other.
-        leaving = _whole(await _lease(victim, writer, action.title, leased), victim.host, action.title)
-        if fingerprint(leaving) != action.fingerprint:
+        listed = _whole(await _lease(victim, writer, action.title, leased), victim.host, action.title)
+        leaving = bench.catalogue.manifest(action.volume, action.title)
+        if fingerprint(listed) != action.fingerprint or [one[:3] for one in listed] != [
+            one[:3]
+            for one in leaving  # path, size, mtime
+        ]:
             raise SafetyRefusal(
                 LAST_COPY, f"{quoted(action.title)} on {victim.host} is not what was planned with"
             )
@@ -88,8 +100,8 @@ async def _to_trash(bench: Workbench, victim: Place, writer: Writer, action: Tri
     bench.save()
 
 
-async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -> None:
-    """Digest the files of a keeper that were not read within the day, and record it."""
+async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str, *, within: float) -> None:
+    """Digest the files of a copy that were not read as they are, or not within so many seconds, and record it."""
     now = await survey(place, title)
     require_mounted(bench, key, title, now)
     recorded = bench.note_title(key, title, _whole(now, place.host, title))
@@ -97,7 +109,7 @@ async def _read_if_stale(bench: Workbench, key: str, place: Place, title: str) -
     stale = tuple(
         one
         for one in recorded
-        if one.damaged or not one.sha256 or not 0 <= begun - one.verified_at < FRESH_SECONDS - 3600
+        if one.damaged or not one.sha256 or not one.verified_at or not 0 <= begun - one.verified_at < within
     )
     if stale:
         files = [(in_title(title, one.path), one.size) for one in stale]
@@ -173,10 +185,15 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
     wanted = [recorded[path] for path in action.paths if path in recorded]
     mine = await _readings(place, action.title, wanted)
     good: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     for key in action.keepers:
         lacking = {one.path for one in wanted} - good.keys()
         if lacking and key != action.volume:
-            good |= await _good_digests(bench, key, action.title, lacking, recorded)
+            found = await _good_digests(bench, key, action.title, lacking, recorded)
+            good |= found
+            sizes |= {
+                one.path: one.size for one in bench.catalogue.manifest(key, action.title) if one.path in found
+            }
     fine = {path: sha256 for path, sha256 in mine.items() if sha256 and good.get(path) == sha256}
     if fine:
         bench.catalogue.record_digests(action.volume, action.title, fine, (), begun)
@@ -187,6 +204,13 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
             LAST_COPY,
             f"no keeper has a good {quoted(in_title(action.title, lost[0]))}; the damaged one stays",
         )
+    for path in bad:
+        # An empty file is what a crash leaves. One of another length somebody has put there: two versions, then.
+        if not recorded[path].damaged and recorded[path].size not in (0, sizes[path]):
+            raise ActionFailed(
+                f"{quoted(in_title(action.title, path))} on {place.host} became another file meanwhile",
+                reason="Changed",
+            )
     if bad:
         report(Progress("moving", 0, action.bytes))
         await to_its_end(_to_quarantine(bench, place, writer, action, recorded, bad), bench.detached)

@@ -68,6 +68,8 @@ async def verify(bench: Workbench, action: Verify, report: Report) -> Verdict:
         # What was read until now counts, however it ended; the rest is read next time.
         with suppress(*((TelarchyError,) if failure else ())):
             fresh = parse_readings(await jobs.output(place.link, folder))
+            if running:  # it may have read a file before that became what was found here
+                fresh = _as_they_are(fresh, action.title, recorded)
             record(bench, action.volume, action.title, recorded, judge(action.title, recorded, fresh), begun)
             readings |= fresh
         if failure is not None:
@@ -133,16 +135,20 @@ async def _left_over(
         await jobs.remove(place.link, folder)
         return bench.clock.now(), {}, False
     readings = parse_readings(await jobs.output(place.link, folder))
-    now = {in_title(action.title, one.path): one for one in recorded}
-    true = {
+    await jobs.remove(place.link, folder)
+    return float(begun), _as_they_are(readings, action.title, recorded), False
+
+
+def _as_they_are(readings: Mapping[str, Reading], title: str, recorded: Manifest) -> dict[str, Reading]:
+    """The readings of files that are still what they were when they were read."""
+    now = {in_title(title, one.path): one for one in recorded}
+    return {
         path: reading
         for path, reading in readings.items()
         if (one := now.get(path)) is not None
         and (one.size, one.mtime_ns) == (reading.size, reading.mtime_ns)
         and proven(one, reading)
     }
-    await jobs.remove(place.link, folder)
-    return float(begun), true, False
 
 
 def _without(recorded: Manifest, title: str, readings: Mapping[str, Reading]) -> Manifest:

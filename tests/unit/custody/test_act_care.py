@@ -137,6 +137,29 @@ async def test_an_interrupted_reading_is_taken_over_while_it_is_young(fleet: Loc
         assert e1.sha256 == digest(b"good") and e1.verified_at > begun + 3600
 
 
+async def test_a_running_reading_says_nothing_of_a_file_that_was_edited_since(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    everywhere(fleet, f"{TITLE}/e2", b"fine")
+    await verified(fleet, "a")
+    action = fleet.verify(TITLE)
+    # A job of an earlier controller that has read the first file, and still reads the second.
+    seen = "4 1700000000.123456789"
+    record = f"printf 'd %s {seen} {seen} ./{TITLE}/%s//\\n'"
+    script = f"{record} {digest(b'good')} e1; sleep 2; {record} {digest(b'fine')} e2"
+    folder = jobs.job_folder(fleet.volumes["a"].root, action.id)
+    spec = {"verb": "Verify", "title": TITLE, "begun": time.time()}
+    await jobs.start(fleet.volumes["a"].link, jobs.JobSpec(action.id, folder, script, spec=spec))
+    await until(lambda: Path(folder, "out").exists() and b"e1" in Path(folder, "out").read_bytes())
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"mine", mtime=1_750_000_000)
+    with pytest.raises(ActionFailed) as caught:
+        await fleet.act(action)
+    assert caught.value.reason == "Changed"
+    e1, e2 = fleet.manifest("a", TITLE)
+    assert not e1.verified_at and e2.verified_at, "what was read is not what is there now"
+    await fleet.act(action)
+    assert fleet.manifest("a", TITLE)[0].damaged
+
+
 # --- quarantine ----------------------------------------------------------------------------------------------------
 
 
@@ -196,6 +219,21 @@ async def test_an_empty_file_beside_longer_ones_is_set_aside(fleet: LocalFleet) 
     await fleet.look()
     await fleet.act(quarantine(fleet, "e1"))
     assert fleet.volumes["a"].everything() == {}
+
+
+async def test_what_somebody_put_in_place_of_a_damaged_file_stays(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    await verified(fleet)
+    rot(fleet.volumes["a"].path / TITLE / "e1", b"evil")
+    await fleet.act(fleet.verify(TITLE))
+    action = fleet.quarantine(TITLE, "a", "b")
+    fleet.volumes["a"].write(f"{TITLE}/e1", b"another version", mtime=1_750_000_000)
+    with pytest.raises(ActionFailed) as caught:
+        await fleet.act(action)
+    assert caught.value.reason == "Changed"
+    assert fleet.volumes["a"].everything() == {f"{TITLE}/e1": b"another version"}, (
+        "a conflict, and a person's"
+    )
 
 
 # --- trim ----------------------------------------------------------------------------------------------------------
@@ -313,6 +351,27 @@ async def test_a_victim_with_something_of_its_own_stays(fleet: LocalFleet) -> No
     assert "on no keeper" in await refuses(fleet, trim(fleet))
 
 
+async def test_a_victim_of_the_same_length_with_other_contents_stays(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    fleet.volumes["c"].write(f"{TITLE}/e1", b"mine")
+    await fleet.look()
+    assert "on no keeper" in await refuses(fleet, trim(fleet))  # nobody had read it: its size was as theirs
+    assert fleet.manifest("c", TITLE)[0].sha256 == digest(b"mine"), "which makes it a conflict for a person"
+
+
+async def test_a_victim_that_was_edited_in_place_stays(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    await verified(fleet)
+    fleet.volumes["c"].write(f"{TITLE}/e1", b"mine", mtime=1_750_000_000)
+    await fleet.look()
+    assert "was edited" in await refuses(fleet, trim(fleet))
+    assert fleet.manifest("c", TITLE)[0].damaged
+    fleet.volumes["c"].write(f"{TITLE}/e1", b"good", mtime=1_750_000_001)
+    await fleet.look()
+    await fleet.act(trim(fleet))  # touched, and as good as before
+    assert fleet.volumes["c"].everything() == {}
+
+
 async def test_another_removal_that_counts_on_a_keeper(fleet: LocalFleet) -> None:
     everywhere(fleet)
     await verified(fleet)
@@ -367,7 +426,7 @@ def test_a_proof_runs_out_and_is_about_one_copy() -> None:
     proof = FloorProof(
         victim="v9",
         victim_domain="nine",
-        leaving=(FileSeen("e1", 4, 7),),
+        leaving=(FileSeen("e1", 4, 7, "c" * 64, 1.0),),
         keepers=[kept()],
         floor=1,
         always_on=1,
