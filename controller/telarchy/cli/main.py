@@ -48,7 +48,7 @@ KUBECTLS: dict[str, str] = {
     "cordon": "Set `cordon: true` in the Host's manifest.",
     "create": "See `telarchy apply -f FILE`.",
     "diff": "See `telarchy plan`.",
-    "drain": "Set `drain: true` in the Host's manifest.",
+    "drain": "Set `drain: true` in the Host's manifest; `telarchy why host NAME` tells when it can go.",
     "edit": _IN_THE_MANIFEST,
     "explain": "Fields are in docs/reference.md and in what `telarchy schema json` writes.",
     "label": _IN_THE_MANIFEST,

@@ -130,17 +130,29 @@ def is_calm(ready: Mapping[str, Any]) -> bool:
 
 
 _UNDER_WAY = frozenset(
-    {"Copying", "NoSource", "Observing", "Probing", "Progressing", "Queued", "Releasing", "Waiting"}
+    {
+        "Copying",
+        "Draining",
+        "NoSource",
+        "Observing",
+        "Probing",
+        "Progressing",
+        "Queued",
+        "Releasing",
+        "Waiting",
+    }
 )
+_AWAITED = frozenset({"Drained"})  # conditions besides Ready that a person waits for
 
 
 def _transitions(ref: Ref, before: Status | None, now: Status) -> Iterable[Event]:
-    """An event when Ready changes its word, and when its reason changes to something that is not in order."""
+    """An event when Ready changes its word, and when its reason changes to something that is not in order; and when a
+    condition that is waited for does."""
     earlier = {one["type"]: one for one in (before or {}).get("conditions", [])}
     for one in now.get("conditions", []):
-        if one["type"] != "Ready":
+        if one["type"] != "Ready" and one["type"] not in _AWAITED:
             continue
-        old = earlier.get("Ready")
+        old = earlier.get(one["type"])
         moved = old is None or old["status"] != one["status"]
         if moved or (one["status"] != "True" and old is not None and old["reason"] != one["reason"]):
             yield Event(

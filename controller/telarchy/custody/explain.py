@@ -13,6 +13,7 @@ from telarchy.core.plan import Decision, Step
 from telarchy.core.words import format_bytes, format_span, listing, plural, printable, quoted, rfc3339
 from telarchy.core.world import World
 from telarchy.custody.custodians import custodians_of
+from telarchy.custody.draining import drained
 from telarchy.custody.names import TitleNames
 from telarchy.custody.plan import CensusMemo, Deliberation, deliberate
 from telarchy.custody.status import COUNTED, explain_title, in_words
@@ -160,6 +161,8 @@ def _host(done: Deliberation, world: World, seen: Observation, name: str, now: f
     ):
         if flag:
             yield f"  {meaning}"
+    if host.draining:
+        yield f"  {drained(done, name)[2]}"
     for duty in assign_duties(world.of(Host), dict(seen.free)).get(name, ()):
         yield f"  duty {duty.name}: {duty.rule}"
     for key, volume in sorted(done.custody.volumes.items()):

@@ -25,8 +25,9 @@ from telarchy.custody.census import Census
 from telarchy.custody.choosing import CopyPlan
 from telarchy.custody.copies import plan_copies
 from telarchy.custody.evidence import CustodySeen, VolumeSeen, VolumeState
+from telarchy.custody.host_status import host_statuses
 from telarchy.custody.placement import Ledger
-from telarchy.custody.status import Round, statuses_of
+from telarchy.custody.status import Round, floor_statuses
 from telarchy.custody.terms import FloorTerms, Terms, terms_of
 from telarchy.custody.trimming import plan_trims
 from telarchy.custody.weighing import Standing, Weight
@@ -210,7 +211,8 @@ def report(
     moments += [floor.changes_at for floor in done.terms.floors]
     moments += _volumes_given_up(done, now)
     moments += [one.toolless_until for one in done.custody.volumes.values() if one.toolless_until]
-    statuses = statuses_of(done, seen, now, rounds)
+    statuses = floor_statuses(done, seen, rounds)
+    statuses |= host_statuses(done, seen, list(statuses.values()))
     unsettled = [
         str(floor.ref)
         for floor in done.terms.floors

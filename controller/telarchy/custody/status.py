@@ -5,21 +5,17 @@ Nothing in a status moves by itself: transfers are told in tenths, times only ch
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from telarchy.core.hosts import HostState
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision, Step
-from telarchy.core.report import Coarse
-from telarchy.core.words import format_bytes, format_span, listing, plural, printable, quoted, rfc3339
+from telarchy.core.words import listing, plural, printable, rfc3339
 from telarchy.custody.actions import Copy
 from telarchy.custody.census import FloorCount
-from telarchy.custody.evidence import VolumeSeen, VolumeState
+from telarchy.custody.evidence import VolumeState
 from telarchy.custody.mounts import DECLARE_IT
 from telarchy.custody.weighing import TitleState
 from telarchy.resources.custodyfloor import WORST
@@ -76,28 +72,14 @@ def condition(kind: str, status: bool | None, reason: str, message: str) -> dict
     return {"type": kind, "status": word, "reason": reason, "message": message}
 
 
-def statuses_of(
-    done: Deliberation, seen: Observation, now: float, rounds: Mapping[str, tuple[Round, ...]]
+def floor_statuses(
+    done: Deliberation, seen: Observation, rounds: Mapping[str, tuple[Round, ...]]
 ) -> dict[Ref, dict[str, Any]]:
-    """Partial statuses by ref: floors whole; of Hosts and the Fleet what custody knows."""
-    found: dict[Ref, dict[str, Any]] = {}
-    totals = dict.fromkeys([*COUNTED.values(), "titles"], 0)
-    for index, count in enumerate(done.census.floors):
-        status = _floor_status(done, seen, index, count, rounds.get(count.terms.ref.name, ()))
-        found[count.terms.ref] = status
-        for key in totals:
-            totals[key] += status[key]
-    if done.terms.fleet_ref is not None:
-        found[done.terms.fleet_ref] = _fleet_status(done, totals)
-    by_host: dict[str, list[tuple[str, VolumeSeen]]] = {name: [] for name in done.terms.hosts}
-    for key, volume in sorted(done.custody.volumes.items(), key=lambda pair: pair[1].root):
-        by_host.setdefault(volume.host, []).append((key, volume))
-    for name in done.terms.hosts:
-        found[Ref("Host", done.terms.namespace, name)] = _host_status(done, seen, name, by_host[name])
-    return found
-
-
-# --- floors ------------------------------------------------------------------------------------------------------
+    """Statuses by ref, whole. `rounds`: by name of the floor."""
+    return {
+        count.terms.ref: _floor_status(done, seen, index, count, rounds.get(count.terms.ref.name, ()))
+        for index, count in enumerate(done.census.floors)
+    }
 
 
 def _floor_status(
@@ -297,146 +279,3 @@ def in_words(done: Deliberation, text: str) -> str:
     for key, volume in done.custody.volumes.items():
         text = text.replace(key, f"{volume.host}/{volume.root}")
     return text
-
-
-# --- hosts and the fleet -----------------------------------------------------------------------------------------
-
-
-def _host_status(
-    done: Deliberation, seen: Observation, host: str, seen_there: Sequence[tuple[str, VolumeSeen]]
-) -> dict[str, Any]:
-    volumes, free, total, reserve, known = [], 0, 0, 0, False
-    for key, volume in seen_there:
-        root = done.terms.roots.get((volume.host, volume.root))
-        if root is None:
-            continue
-        held = done.census.catalogue.holdings.get(key)
-        shown: dict[str, Any] = {
-            "root": volume.root,
-            "id": volume.id,
-            "state": str(volume.state),
-            "path": volume.path,
-            "titles": 0 if held is None else len(held),
-            "bytes": 0 if held is None else held.total_bytes,
-        }
-        if volume.free is not None and volume.total is not None:
-            known = True
-            shown |= {"free": coarse(volume.free), "total": volume.total}
-            free, total = free + volume.free, total + volume.total
-            reserve += root.kept_free(volume.total)
-        volumes.append(shown)
-    status: dict[str, Any] = {"volumes": volumes, "transfers": _transfers(done, seen, host)}
-    if known:
-        status["capacity"] = {"free": coarse(free), "total": total, "reserve": reserve}
-    troubles = [_trouble(volume) for _, volume in seen_there if _in_trouble(volume)]
-    borrowed = _borrowed(done, seen_there)
-    status["conditions"] = [
-        condition(
-            "VolumesMounted",
-            not troubles,
-            "VolumeTrouble" if troubles else "Mounted",
-            "; ".join(troubles),
-        )
-    ]
-    if borrowed:
-        status["conditions"].append(condition("CopiesInDoubt", True, "MountBelowRoot", "; ".join(borrowed)))
-    if troubles and done.terms.hosts[host].up:  # whether a host that is away is ready is not ours to say
-        status["conditions"].append(condition("Ready", False, "VolumeTrouble", "; ".join(troubles)))
-    return status
-
-
-def _borrowed(done: Deliberation, volumes: Sequence[tuple[str, VolumeSeen]]) -> list[str]:
-    """What of these volumes does not count as their own, a line each."""
-    found = []
-    for key, volume in volumes:
-        held, titles = done.census.catalogue.holdings.get(key), done.census.borrowed.get(key)
-        count = 0 if held is None or titles is None else int(np.isin(held.title, titles).sum())
-        if count:
-            where = listing([quoted(one) for one in volume.borrowed])
-            found.append(
-                f"{plural(count, 'title')} in {volume.path} may be another host's, and "
-                f"{'count' if count > 1 else 'counts'} as unknown: something is mounted at {where}; {DECLARE_IT}"
-            )
-    return found
-
-
-def _in_trouble(volume: VolumeSeen) -> bool:
-    if volume.state is VolumeState.UNKNOWN:
-        return bool(volume.message)
-    return volume.state not in (VolumeState.MOUNTED, VolumeState.NEW)
-
-
-def _trouble(volume: VolumeSeen) -> str:
-    said = volume.message or str(volume.state)
-    return said if volume.path in said else f"{volume.path}: {said}"
-
-
-def coarse(free: int) -> Coarse:
-    """Free bytes in steps of 16 MiB, so that a log line written on a host is not a change of status."""
-    return Coarse(free, 1 << 24)
-
-
-def _transfers(done: Deliberation, seen: Observation, host: str) -> list[dict[str, Any]]:
-    found = []
-    for running in seen.running.values():
-        copy = running.action
-        if not isinstance(copy, Copy) or host not in (copy.host, copy.source_host):
-            continue
-        progress = running.progress
-        total = progress.total or copy.bytes
-        tenths = progress.bytes * 10 // total if total else 0
-        shown: dict[str, Any] = {
-            "title": printable(copy.title),
-            "from": copy.source_host,
-            "to": copy.host,
-            "bytes": total * tenths // 10,
-            "total": total,
-            "phase": progress.phase,
-        }
-        if progress.rate:
-            # in steps of an eighth of its size at the most: a line to another house moves less than a MiB a second
-            shown["rate"] = Coarse(int(progress.rate), 1 << max(0, int(progress.rate).bit_length() - 4))
-            if progress.eta is not None:
-                shown["eta"] = format_span(math.ceil(progress.eta / 10) * 10)
-        found.append(shown)
-    found.sort(key=lambda one: (one["title"], one["to"]))
-    return found[:MOST_TRANSFERS]
-
-
-def _fleet_status(done: Deliberation, totals: Mapping[str, int]) -> dict[str, Any]:
-    free = total = custody = 0
-    for volume in done.custody.volumes.values():
-        host = done.terms.hosts.get(volume.host)
-        root = done.terms.roots.get((volume.host, volume.root))
-        if host is None or root is None or volume.free is None or host.consumer:
-            continue
-        usable = max(0, volume.free - root.kept_free(volume.total))
-        free, total = free + usable, total + (volume.total or 0)
-        if host.always_on:
-            custody += int(usable * host.uptime)
-    held = [
-        {
-            "hash": hold.hash,
-            "reason": hold.reason,
-            "summary": f"{hold.summary}: telarchy approve {hold.hash}",
-            "actions": len(hold.action_ids),
-            "bytes": hold.bytes,
-        }
-        for hold in done.upkeep.holds[:MOST_HELD]
-    ]
-    return {
-        "custody": dict(totals),
-        "capacity": {"free": coarse(free), "total": total, "custody": coarse(custody)},
-        "brake": {"engaged": done.terms.brake.engaged, "reason": done.terms.brake.reason},
-        "held": held,
-    }
-
-
-def room_line(done: Deliberation) -> str:
-    """`120 GiB free above the reserves` for plans printed to a person."""
-    free = sum(
-        max(0, (volume.free or 0) - done.terms.roots[volume.host, volume.root].kept_free(volume.total))
-        for volume in done.custody.volumes.values()
-        if (volume.host, volume.root) in done.terms.roots
-    )
-    return f"{format_bytes(free)} free above the reserves"
