@@ -28,6 +28,7 @@ from telarchy.runtime.lock import StateLock
 from telarchy.runtime.revision import NOTHING_DECLARED, Revision
 from telarchy.runtime.rooms import SECRETS_FOLDER
 from telarchy.runtime.sources import open_source
+from telarchy.runtime.terminal import has_terminal
 from telarchy.runtime.web import Web, engine_door, teller
 from telarchy.store import Store
 from telarchy.web.answers import SNAPSHOT, Answers
@@ -243,27 +244,19 @@ async def _keep(engine: Engine, since: float) -> None:
         await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
 
 
-def _has_terminal() -> bool:
-    """Whether a terminal stands behind this process."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
 class signals:
     """SIGTERM and SIGINT settle the future, SIGHUP calls back; the former handlers come back at the end.
 
     A SIGHUP that comes because the terminal was closed ends the run too: nobody sees it any more, and it would
-    keep the state folder locked.
+    keep the state folder locked. Not so where it was begun with SIGHUP ignored: that is what `nohup` asks for.
     """
 
     def __init__(self, stopped: asyncio.Future[Ended], reread: Callable[[], None]) -> None:
         self._ends = {signal.SIGTERM: Ended.SETTLED, signal.SIGINT: Ended.INTERRUPTED}
         self._stopped, self._reread = stopped, reread
         self._loop = asyncio.get_running_loop()
-        self._had_terminal = _has_terminal()
+        self._former = {number: signal.getsignal(number) for number in (*self._ends, signal.SIGHUP)}
+        self._ends_with_terminal = has_terminal() and self._former[signal.SIGHUP] is not signal.SIG_IGN
 
     def __enter__(self) -> None:
         # only the main thread can take signals; elsewhere (tests) whoever runs us ends us
@@ -277,12 +270,13 @@ class signals:
             self._stopped.set_result(end)
 
     def _hangup(self) -> None:
-        if self._had_terminal and not _has_terminal():
+        if self._ends_with_terminal and not has_terminal():
             self._stop(Ended.SETTLED)
         else:
             self._reread()
 
     def __exit__(self, *_: object) -> None:
-        for number in (*self._ends, signal.SIGHUP):
+        for number, former in self._former.items():
             with suppress(ValueError, RuntimeError):
                 self._loop.remove_signal_handler(number)
+                signal.signal(number, former or signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 
@@ -102,6 +103,31 @@ class TestInterrupt:
             "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
         )
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+class TestHangup:
+    def ended(self, *words, begun_with="SIG_DFL"):
+        code = (
+            "import os, signal, sys\n"
+            f"signal.signal(signal.SIGHUP, signal.{begun_with})\n"
+            "import telarchy.cli\n"
+            "os.kill(os.getpid(), signal.SIGHUP)\n"
+            "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)\n"
+        )
+        # argv[0] is what tells that this process is the program
+        code = f"import sys; sys.argv[:] = {['telarchy', *words]!r}\n{code}"
+        asked = [sys.executable, "-c", code]
+        return subprocess.run(asked, capture_output=True, text=True, start_new_session=True)
+
+    def test_a_run_that_still_starts_goes_on_since_it_is_about_to_look(self):
+        ended = self.ended("run", "--source", "fleet")
+        assert (ended.returncode, ended.stdout) == (0, "False\n"), ended.stderr
+
+    def test_other_verbs_end_by_it(self):
+        assert self.ended("get", "hosts", "-w").returncode == -signal.SIGHUP
+
+    def test_who_ignores_it_goes_on_to(self):
+        assert self.ended("run", begun_with="SIG_IGN").stdout == "True\n"
 
 
 @pytest.mark.parametrize("words", [("get", "hosts", "-w"), ("events", "-w")])

@@ -126,6 +126,30 @@ async def test_sighup_looks_again(tmp_path, folder):
         await task
 
 
+@pytest.mark.parametrize(("begun_with", "goes_on"), [(signal.SIG_DFL, False), (signal.SIG_IGN, True)])
+async def test_a_run_ends_with_its_terminal_but_not_under_nohup(
+    tmp_path, folder, monkeypatch, begun_with, goes_on
+):
+    terminal = [True]
+    monkeypatch.setattr(standalone, "has_terminal", lambda: terminal[0])
+    former = signal.signal(signal.SIGHUP, begun_with)
+    try:
+        asked, toys = options(tmp_path, folder), Toys()
+        async with controller(asked, rooms=toys.rooms()) as running:
+            task = asyncio.create_task(run(running, asked))
+            await running.engine.declared.wait()
+            terminal[0], looks = False, toys.looks
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: toys.looks > looks if goes_on else task.done())
+            assert task.done() is not goes_on
+            if goes_on:
+                os.kill(os.getpid(), signal.SIGTERM)
+            await task
+        assert signal.getsignal(signal.SIGHUP) is begun_with
+    finally:
+        signal.signal(signal.SIGHUP, former)
+
+
 @pytest.fixture
 async def alive(tmp_path, folder):
     """A controller on a folder, and a client of its socket."""
