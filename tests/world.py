@@ -76,6 +76,7 @@ class Seen:
     cut_off: bool = False
     fenced: str = ""
     restless: dict[str, float] = field(default_factory=dict)
+    counted: dict[str, dict[str, float]] | None = None
 
     @property
     def world(self) -> World:
@@ -114,7 +115,9 @@ class Seen:
             free={v.host: v.free for v in self.volumes.values() if v.free is not None},
             cut_off=self.cut_off,
             sections={
-                "custody": CustodySeen(self.catalogue, dict(self.volumes), self.fenced, dict(self.restless))
+                "custody": CustodySeen(
+                    self.catalogue, dict(self.volumes), self.fenced, dict(self.restless), self.counted
+                )
             },
             running=dict(self.running),
             attempts=dict(self.attempts),

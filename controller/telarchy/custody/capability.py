@@ -16,6 +16,7 @@ from telarchy.core.world import World
 from telarchy.custody.act import act, sweep
 from telarchy.custody.actions import Copy, Trim
 from telarchy.custody.catalogue import Catalogue
+from telarchy.custody.counted import CountedTime
 from telarchy.custody.evidence import CustodySeen
 from telarchy.custody.lease import Controller, WriterLease
 from telarchy.custody.observe import Observer
@@ -86,6 +87,7 @@ class Custody:
         )
         self._watched = WatchedTime(memory, clock)
         self._trash = TrashWatch(memory, clock, self._watched)
+        self._counted = CountedTime(memory, self._watched)
         self.observer = Observer(links, catalogue, memory, clock, lease, self._trash, self._save_now)
         self.bench = Workbench(
             links=links,
@@ -128,7 +130,8 @@ class Custody:
                 volumes[key] = replace(volume, removed=removed, toolless_until=toolless)
         self.bench.volumes = volumes
         restless = self._restless.until(now)
-        return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced, restless)
+        counted = self._counted.ages()
+        return CustodySeen(self.bench.catalogue, volumes, self.bench.lease.fenced, restless, counted)
 
     def free_space(self) -> Mapping[str, int]:
         """See Capability."""
@@ -160,6 +163,8 @@ class Custody:
         """See Capability: floors' histories advance here, and nowhere in a plan that nobody carries out."""
         self._wanted = frozenset(step.action.id for step in plan.steps)
         self._floor_of = {step.action.id: step.ref.name for step in plan.steps if step.ref is not None}
+        if self._census.census is not None:
+            self._counted.note(self._census.census.inputs)
         changed = False
         for ref, status in plan.statuses.items():
             if ref.kind == CustodyFloor.__name__ and "lacking" in status:

@@ -97,9 +97,12 @@ class CustodySeen:
     volumes:   by `VolumeSeen.key`
     fenced:    why this controller may not write ("" when it may): another one holds the lease
     restless:  titles that change while they are copied, and until when each is left alone
+    counted:   by floor that may trim and place: seconds for which it has counted there, see `counted.CountedTime`; None
+               where nobody noted it
     """
 
     catalogue: Catalogue
     volumes: Mapping[str, VolumeSeen] = field(default_factory=dict)
     fenced: str = ""
     restless: Mapping[str, float] = field(default_factory=dict)
+    counted: Mapping[str, Mapping[str, float]] | None = None

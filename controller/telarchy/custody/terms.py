@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from telarchy.core.action import stable_id
 from telarchy.core.hosts import Brake, HostState, fleet_brake, host_state
 from telarchy.core.observation import Observation
 from telarchy.core.world import World
@@ -77,6 +78,12 @@ class FloorTerms:
     @property
     def acts(self) -> bool:
         return self.enforce and not self.suspended
+
+    @property
+    def surplus_key(self) -> str:
+        """What surplus is told by: another one when it is asked for otherwise."""
+        asked = stable_id(self.max_copies, *self.select, "but", *self.exclude)
+        return f"{self.ref.name} {asked}"
 
     @property
     def rests(self) -> str:

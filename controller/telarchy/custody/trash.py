@@ -47,14 +47,14 @@ class WatchedTime:
         self._kept_at: float | None = None
         kept = memory.get(KEPT)
         if isinstance(kept, dict):
-            self._before = _number(kept.get("seconds")) + self._since(kept)
+            self._before = number(kept.get("seconds")) + self._since(kept)
 
     def _since(self, kept: Mapping[str, Any]) -> float:
         """What surely passed since this was kept."""
         if self._boot and kept.get("boot") == self._boot:
-            return max(0.0, self._began - _number(kept.get("counted")))
+            return max(0.0, self._began - number(kept.get("counted")))
         # It was kept before this machine started, or on another one that has been on for longer than that is ago.
-        return max(0.0, min(self._began, self._clock.now() - _number(kept.get("at")))) if self._boot else 0.0
+        return max(0.0, min(self._began, self._clock.now() - number(kept.get("at")))) if self._boot else 0.0
 
     def now(self) -> float:
         return self._before + self._counted() - self._began
@@ -75,7 +75,8 @@ class WatchedTime:
             )
 
 
-def _number(value: object) -> float:
+def number(value: object) -> float:
+    """What was kept as a number, 0 for what is none."""
     return float(value) if isinstance(value, int | float) else 0.0
 
 
@@ -101,9 +102,7 @@ class TrashWatch:
         if known is None:
             stored = self._memory.get(key)
             known = (
-                {str(entry): _number(at) for entry, at in stored.items()}
-                if isinstance(stored, dict)
-                else None
+                {str(entry): number(at) for entry, at in stored.items()} if isinstance(stored, dict) else None
             )
         now = self._watched.now()
         believed = (

@@ -53,7 +53,7 @@ def plan_trims(
         if not count.surplus or not count.terms.acts or count.terms.max_copies is None:
             continue
         trimmed = 0
-        for title in _ripe(up, terms, census, count, dict(pairs), now):
+        for title in _ripe(up, terms, custody, census, count, dict(pairs), now):
             if title in taken or trimmed >= MOST_TRIMS:
                 continue
             taken.add(title)
@@ -96,6 +96,7 @@ def _in_flight(seen: Observation, custody: CustodySeen) -> frozenset[str]:
 def _ripe(
     up: Upkeep,
     terms: Terms,
+    custody: CustodySeen,
     census: Census,
     count: FloorCount,
     standings: Mapping[str, Standing],
@@ -108,13 +109,17 @@ def _ripe(
     ids = np.array(sorted(count.surplus), np.int32)
     latest, doubtful = np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
     borrowed = np.zeros(len(ids), bool)
+    counted = custody.counted.get(count.terms.surplus_key, {}) if custody.counted is not None else None
     for volume, standing in standings.items():
         held = census.catalogue.holdings.get(volume)
         if held is None or not len(held):
             continue
         at = np.minimum(np.searchsorted(held.title, ids), len(held) - 1)
         here = held.title[at] == ids
-        latest = np.where(here, np.maximum(latest, held.since[at]), latest)
+        since = held.since[at]
+        if counted is not None and standing.counts:
+            since = np.maximum(since, int(now - counted.get(standing.place_of(volume), 0.0)))
+        latest = np.where(here, np.maximum(latest, since), latest)
         doubtful |= here & (standing.weight != Weight.LIVE)
         if volume in census.hidden:
             doubtful |= here & np.isin(ids, census.hidden[volume])

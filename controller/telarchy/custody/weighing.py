@@ -52,6 +52,10 @@ class Standing:
     borrowed: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
 
+    def place_of(self, volume: str) -> str:
+        """What its copies count as: a volume, in a failure domain."""
+        return f"{volume} {self.domain}"
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:

@@ -27,6 +27,7 @@ def to_memory(seen: Observation) -> dict[str, Any]:
         "cutOff": seen.cut_off,
         "volumes": [asdict(one) | {"quarantined": sorted(one.quarantined)} for one in volumes],
         "fenced": custody.fenced if custody is not None else "",
+        "counted": custody.counted if custody is not None else None,
         "streaming": to_plain(streaming) if streaming is not None else None,
     }
 
@@ -35,7 +36,9 @@ def from_memory(kept: Mapping[str, Any], catalogue: Catalogue, approved: frozens
     """The observation that was kept, as if it were now. Fields of another version are left out."""
     volumes = [_volume(one) for one in kept.get("volumes", ())]
     hosts = [HostEvidence(**_known(HostEvidence, one)) for one in kept.get("hosts", ())]
-    seen = CustodySeen(catalogue, {one.key: one for one in volumes}, kept.get("fenced", ""))
+    seen = CustodySeen(
+        catalogue, {one.key: one for one in volumes}, kept.get("fenced", ""), counted=kept.get("counted")
+    )
     return Observation(
         hosts={one.name: one for one in hosts},
         free=kept.get("free", {}),

@@ -62,6 +62,7 @@ class LocalFleet:
         self.spec: dict[str, Any] = {}
         self.host_specs: dict[str, dict[str, Any]] = {}
         self.select = ["tv/*/*", "films/*"]
+        self.floor_spec: dict[str, Any] = {}
         self.custody = self.controller()
 
     def world(self) -> World:
@@ -90,7 +91,7 @@ class LocalFleet:
                 "apiVersion": API,
                 "kind": "CustodyFloor",
                 "metadata": {"name": "all"},
-                "spec": {"select": {"paths": self.select}, "copies": 2, "alwaysOn": 1},
+                "spec": {"select": {"paths": self.select}, "copies": 2, "alwaysOn": 1, **self.floor_spec},
             }
         )
         return World.from_resources([fleet, floor, *hosts])
