@@ -23,16 +23,18 @@ class VolumeAction(Action):
 class AdoptVolume(VolumeAction):
     """Write the sentinel of a root that has none, so that from now on it cannot be mistaken for another.
 
-    `replaces` is the id that stood here before: only a person can decide that the old volume is given up.
+    `replaces` is the id that stood here before: only a person can decide that the old volume is given up. `returns`
+    is how often it came back before: who gave it up once was not asked about the next time.
     """
 
     verb: ClassVar[str] = "AdoptVolume"
 
     path: str
     replaces: str = ""
+    returns: int = 0
 
     def identity(self) -> tuple[object, ...]:
-        return (self.host, self.root, self.replaces)
+        return (self.host, self.root, self.replaces, *([self.returns] if self.returns else ()))
 
     def __str__(self) -> str:
         extra = f" in place of volume {self.replaces}" if self.replaces else ""

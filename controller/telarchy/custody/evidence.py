@@ -57,6 +57,7 @@ class VolumeSeen:
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
+    returns:   how often it came back after something else, or nothing, stood at its root
     mounts:    folders in it where another file system is mounted or was, relative to the root: nothing is copied there
     borrowed:  those of them where that may be another volume's
     hidden:    folders in it that cannot be looked into, or that have lost what was mounted there
@@ -78,6 +79,7 @@ class VolumeSeen:
     removed: int = 0
     quarantined: frozenset[str] = frozenset()
     missing_for: float = 0.0
+    returns: int = 0
     adoptable: bool = True
     toolless_until: float = 0.0
     mounts: tuple[str, ...] = ()

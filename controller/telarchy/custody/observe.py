@@ -368,6 +368,8 @@ class Observer:
             if state.look is not None:
                 state.borrowed = doubtful[key]
             state.count_missing(time.monotonic())
+            if state.count_returns() and not self._read_only:
+                state.remember_returns(self._memory)
             if came:
                 state.due = 0.0
                 self._poke(self._scan_soon, state.host)

@@ -44,6 +44,8 @@ class RootState:
     touched:     titles that the catalogue got from actions since the last scan
     due:         monotonic time of the next scan
     looked_at:   monotonic time of the last answer
+    away:        something else stood there, or nothing, when it was looked at last
+    returns:     see VolumeSeen
     """
 
     host: str
@@ -62,6 +64,8 @@ class RootState:
     due: float = 0.0
     looked_at: float | None = None
     missing_for: float = 0.0
+    away: bool = False
+    returns: int = 0
     borrowed: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     touched: set[str] = field(default_factory=set)
@@ -100,6 +104,7 @@ class RootState:
             if look is not None
             else frozenset(),
             missing_for=self.missing_for,
+            returns=self.returns,
             adoptable=look is None or look.writable,
             mounts=self.mounts(),
             borrowed=self.borrowed,
@@ -120,6 +125,15 @@ class RootState:
             self.missing_for = 0.0
         self.looked_at = now if self.look is not None else None
 
+    def count_returns(self) -> bool:
+        """Note whether the volume is away, or came back. True when that is news."""
+        away = self.standing.state in (VolumeState.MISSING, VolumeState.WRONG_ID)
+        if away == self.away or not (away or self.standing.state in SCANNABLE):
+            return False
+        self.away = away
+        self.returns += not away
+        return True
+
     def comparable(self, touched: Collection[str], *, again: bool) -> ScanMemo:
         """What the next scan compares with. Nothing, when a difference might not tell the whole truth: the first
         time in this process (the last one may have died between an action and its scan), after many actions, and
@@ -133,6 +147,9 @@ class RootState:
 
     def recall(self, memory: Memory) -> None:
         self.known = str(memory.get(f"custody/root/{self.host}/{self.root}", ""))
+        kept = memory.get(f"custody/returns/{self.host}/{self.root}")
+        if isinstance(kept, dict):
+            self.away, self.returns = bool(kept.get("away")), int(kept.get("times", 0))
         self.recall_scan(memory)
 
     def recall_scan(self, memory: Memory) -> None:
@@ -145,6 +162,9 @@ class RootState:
 
     def remember_id(self, memory: Memory) -> None:
         memory.put(f"custody/root/{self.host}/{self.root}", self.known)
+
+    def remember_returns(self, memory: Memory) -> None:
+        memory.put(f"custody/returns/{self.host}/{self.root}", {"away": self.away, "times": self.returns})
 
     def remember_scan(self, memory: Memory) -> None:
         """Only after the catalogue was saved: the next scan brings only what changed since this one."""

@@ -73,7 +73,12 @@ def plan_adoptions(
             up.steps.append(up.gate(seen, now, adopt, start))
         elif volume.state in (VolumeState.MISSING, VolumeState.WRONG_ID) and volume.id:
             adopt = AdoptVolume(
-                host=volume.host, root=volume.root, volume=volume.key, path=volume.path, replaces=volume.id
+                host=volume.host,
+                root=volume.root,
+                volume=volume.key,
+                path=volume.path,
+                replaces=volume.id,
+                returns=volume.returns,
             )
             if adopt.id in seen.approved and not not_now:
                 up.steps.append(up.gate(seen, now, adopt, Step(adopt)))

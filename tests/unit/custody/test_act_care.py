@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from telarchy.core.observation import HostEvidence, Observation
+from telarchy.core.plan import Plan
 from telarchy.custody.act import STAGING_KEPT
 from telarchy.custody.actions import CancelJob, ExpireTrash, Forget, Quarantine, Trim
 from telarchy.custody.manifest import FileSeen, fingerprint
@@ -50,6 +52,12 @@ async def verified(fleet: LocalFleet, letters: str = "abc", title: str = TITLE) 
     await fleet.look()
     for letter in letters:
         await fleet.act(fleet.verify(title, letter))
+
+
+def seen_by(fleet: LocalFleet) -> Observation:
+    """What the planner gets of it: every host answers."""
+    hosts = {letter: HostEvidence(letter, True, uptime=1.0) for letter in fleet.volumes}
+    return Observation(hosts=hosts, sections={"custody": fleet.custody.section()})
 
 
 def digest(data: bytes) -> str:
@@ -517,6 +525,37 @@ async def test_a_lost_volume_is_replaced_only_by_word(fleet: LocalFleet) -> None
     states = {one.host: one for one in (await fleet.look()).values()}
     assert states["a"].state == "Mounted" and states["a"].id != seen.id
     assert list(fleet.catalogue.titles_on(states["a"].id)) == []
+
+
+async def test_who_gave_a_volume_up_is_asked_again_when_it_had_come_back(fleet: LocalFleet) -> None:
+    def plan(*approved: str) -> Plan:
+        seen = replace(seen_by(fleet), approved=frozenset(approved))
+        return fleet.custody.plan(fleet.world(), seen, time.time())
+
+    async def away() -> None:
+        fleet.volumes["a"].path.rename(fleet.path / "unmounted")
+        fleet.volumes["a"].path.mkdir()
+        await fleet.look()
+
+    async def back() -> None:
+        fleet.volumes["a"].path.rmdir()
+        (fleet.path / "unmounted").rename(fleet.volumes["a"].path)
+        await fleet.look()
+
+    await fleet.look()
+    await away()
+    [hold] = plan().holds
+    fleet.custody = fleet.controller()
+    await fleet.look()
+    [same] = plan().holds
+    assert same.hash == hold.hash, "a restart asks nothing anew"
+    assert [step.action.id for step in plan(*hold.action_ids).steps] == list(hold.action_ids)
+    await back()
+    assert plan(*hold.action_ids).steps == ()
+    fleet.custody = fleet.controller()
+    await away()  # within the week that an approval stands
+    [again] = plan(*hold.action_ids).holds
+    assert again.hash != hold.hash and plan(*hold.action_ids).steps == ()
 
 
 async def test_another_disk_in_its_place_is_taken_as_it_is(fleet: LocalFleet) -> None:

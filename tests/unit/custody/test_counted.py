@@ -13,7 +13,7 @@ from telarchy.custody.counted import CountedTime
 from telarchy.custody.plan import deliberate
 from telarchy.custody.trash import WatchedTime
 from tests.unit.custody.fleet import LocalFleet, MemoryInRam
-from tests.unit.custody.test_one_place_twice import seen_by
+from tests.unit.custody.test_act_care import seen_by
 from tests.world import GIB, NOW, Seen, files, fleet, floor, host, seen
 
 DAY = 86400.0

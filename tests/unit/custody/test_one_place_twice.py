@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from telarchy.core.observation import HostEvidence, Observation
 from telarchy.custody.catalogue import Catalogue
 from telarchy.custody.explain import why
 from telarchy.custody.plan import plan_custody
@@ -19,17 +18,11 @@ from telarchy.custody.scan import ScanMemo, scan
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed, SafetyRefusal
 from tests.unit.custody.fleet import LocalFleet
-from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, trim
+from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, seen_by, trim
 from tests.unit.custody.volumes import Volume
 from tests.world import NOW
 
 mounting = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-
-
-def seen_by(fleet: LocalFleet) -> Observation:
-    """What the planner gets of it: every host answers."""
-    hosts = {letter: HostEvidence(letter, True, uptime=1.0) for letter in fleet.volumes}
-    return Observation(hosts=hosts, sections={"custody": fleet.custody.section()})
 
 
 @contextmanager
