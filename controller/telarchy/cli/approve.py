@@ -40,21 +40,38 @@ def approve(prefix: str | None, listing: bool, state: Path) -> None:
 @click.option("--timeout", type=options.SPAN, default="2m", show_default=True, help="How long to wait.")
 @options.state
 def reconcile(wait: bool, timeout: float, state: Path) -> int:
-    """Ask the running controller to read its source and look at its hosts again, and to retry what failed."""
+    """Ask the running controller to read its source and look at its hosts again, and to retry what failed.
+
+    With --wait it ends with 0 when everything declared is so, with 1 when something that is declared cannot be used
+    as written, and with 3 when the timeout passes first.
+    """
     client = connect(state, quiet=True)
     if not client.live:
         raise TelarchyError("no controller is running: start one with `telarchy run`")
+    asked, deadline = time.time(), time.monotonic() + timeout
     client.tell("reconcile")
     if not wait:
         return exits.OK
-    asked, deadline = time.time(), time.monotonic() + timeout
     while time.monotonic() < deadline:
         time.sleep(0.3)
-        plan = client.ask("plan")
-        if plan and plan["settled"] and plan["at"] >= asked:
-            return exits.OK
+        if client.ask("settled", since=asked):
+            return _settled(client)
     click.echo(f"not settled within {format_span(timeout)}", err=True)
+    if plan := client.ask("plan"):
+        from telarchy.cli.plantext import failed_lines, summary, trouble_lines
+
+        for line in (*trouble_lines(plan), *failed_lines(plan), summary(plan)):
+            click.echo(line, err=True)
     return exits.NOT_SETTLED
+
+
+def _settled(client: Client) -> int:
+    """All that is followed is so. What of the source is not followed is told."""
+    known = client.ask("source") or {}
+    if known.get("sound", True):
+        return exits.OK
+    click.echo(f"telarchy: {known['message']}", err=True)
+    return exits.ERROR
 
 
 def _list(client: Client) -> None:

@@ -38,6 +38,7 @@ class ClusterClient:
 
     def __init__(self, address: Address) -> None:
         self._address = address
+        self._asked = ""  # the request to reconcile that was made
 
     def ask(self, question: str, **arguments: Any) -> Any:
         answers: dict[str, Callable[..., Any]] = {
@@ -47,6 +48,7 @@ class ClusterClient:
             "holds": self._holds,
             "why": self._why,
             "source": dict,
+            "settled": self._settled,
             "history": self._in_the_pod,
             "playback": self._playback,
         }
@@ -149,6 +151,13 @@ class ClusterClient:
         self._note("plan")
         return plan_of(self._resources())
 
+    def _settled(self, *, since: float) -> bool:
+        from telarchy.cli.clusterplan import plan_of
+
+        objects = self._resources()
+        handled = [(one.get("status") or {}).get("lastHandledReconcileAt") for one in objects]
+        return bool(plan_of(objects)["settled"]) and self._asked in handled
+
     def _live_plan(self) -> dict[str, Any]:
         """Asked in the pod that holds the namespace's Lease. RBAC: getting Leases and pods, and `pods/exec`."""
         namespace = self._address.namespace
@@ -221,6 +230,7 @@ class ClusterClient:
         if not fleets:
             raise TelarchyError(f"there is no Fleet in namespace {self._address.namespace} to say it to")
         name, stamp = fleets[0]["metadata"]["name"], rfc3339(time.time())
+        self._asked = stamp
         self._run("annotate", f"fleets.{GROUP}", name, f"{GROUP}/reconcile-at={stamp}", "--overwrite")
         return {"status": "asked"}
 

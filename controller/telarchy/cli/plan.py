@@ -73,6 +73,8 @@ def _current(state: Path, live: bool) -> tuple[dict[str, Any] | None, list[str]]
         return None, []
     known = client.ask("source") or {}
     faults = list(known.get("problems", [])) if not known.get("sound", True) else []
+    if not known.get("healthy", True):
+        faults.append(f"telarchy: {known['message']}")
     return client.ask("plan", **({"live": True} if live and address.chosen is not None else {})), faults
 
 
@@ -81,7 +83,7 @@ async def _think(
 ) -> tuple[dict[str, Any], list[str]]:
     """Read, look, think: once, on a store whose changes are thrown away. Returns the plan, and what is wrong."""
     from telarchy.runtime.engine import Engine
-    from telarchy.runtime.revision import NOTHING_DECLARED
+    from telarchy.runtime.revision import NOTHING_APPLIED, NOTHING_DECLARED
     from telarchy.runtime.sources import open_source, remembered
     from telarchy.store import Store
 
@@ -101,7 +103,7 @@ async def _think(
             with _stage(stages, "think"):
                 engine.think()
             shown = engine.snapshot(steps=None)
-            nothing = bool(source) and not revision.resources and not revision.stalled
+            nothing = not revision.resources and not revision.stalled
             shown["unknown"] = nothing or (not revision.healthy and not revision.resources)
         finally:
             await engine.close()
@@ -109,7 +111,7 @@ async def _think(
     if not revision.healthy:
         faults.append(f"telarchy: {revision.message}")
     elif nothing and not faults:
-        faults.append(f"telarchy: {NOTHING_DECLARED}")
+        faults.append(f"telarchy: {store.lost or (NOTHING_DECLARED if source else NOTHING_APPLIED)}")
     return shown, faults
 
 

@@ -139,7 +139,7 @@ def _greeting(running: Running, asked: RunOptions) -> str:
 
 def _farewell(running: Running, asked: RunOptions, ended: Ended) -> list[str]:
     from telarchy.cli.plantext import failed_lines, floors_told, how_much, summary, trouble_lines
-    from telarchy.runtime.standalone import wanting
+    from telarchy.runtime.revision import wanting
 
     shown = running.engine.snapshot()
     if ended == exits.TERMINATED:

@@ -55,11 +55,12 @@ class Desired:
         """Whether a removal waits for another look."""
         return bool(self._missing_since)
 
-    def take(self, look: Look) -> Revision:
-        """The revision that this look makes. Writes the store: objects, events, what is known of the place."""
+    def take(self, look: Look, began: float = 0.0) -> Revision:
+        """The revision that this look, begun at that time, makes. Writes the store: objects, events, what is known of
+        the place."""
         refusal = self._refusal(look)
         revision = self._stay(look, *refusal) if refusal else self._follow(look)
-        self._tell(revision, refusal[0] if refusal else "")
+        self._tell(revision, refusal[0] if refusal else "", began)
         return revision
 
     def _refusal(self, look: Look) -> tuple[str, str] | None:
@@ -77,7 +78,8 @@ class Desired:
 
     def _stay(self, look: Look, reason: str, why: str) -> Revision:
         last_good = self._store.objects.all(SOURCE)
-        kept = f"; {plural(len(last_good), 'resource')} as last declared stay" if last_good else ""
+        stay = "stays" if len(last_good) == 1 else "stay"
+        kept = f"; {plural(len(last_good), 'resource')} as last declared {stay}" if last_good else ""
         self._store.events.record([Event(self._ref, reason, why, "Warning")], self._clock())
         self._missing_since.clear()
         return Revision(
@@ -149,7 +151,7 @@ class Desired:
         self._stalled, self._advice, self._unread = stalled, dict(advice), tuple(unread)
         self._store.events.record(events, now)
 
-    def _tell(self, revision: Revision, failure: str) -> None:
+    def _tell(self, revision: Revision, failure: str, began: float) -> None:
         if self._failure and not failure:
             self._store.events.record(
                 [Event(self._ref, "SourceRecovered", f"{self.name}: {revision.message}")], self._clock()
@@ -157,6 +159,7 @@ class Desired:
         self._failure = failure
         state = {
             "name": self.name,
+            "at": began,
             "revision": revision.revision,
             "healthy": revision.healthy,
             "sound": revision.healthy and not revision.stalled and not revision.unread,

@@ -113,6 +113,12 @@ class Engine:
         return not in_the_way(self.reconciler.plan)
 
     @property
+    def settled(self) -> bool:
+        """Whether everything followed is so, and nothing is being looked at anew."""
+        looking = self._looking is not None and not self._looking.done()
+        return self.reconciler.settled and self.as_declared and not looking
+
+    @property
     def trouble(self) -> str:
         """What is wrong with the controller's own keeping of records, "" when nothing is."""
         return str(getattr(self._journal, "trouble", ""))

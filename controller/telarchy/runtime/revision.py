@@ -15,6 +15,7 @@ from telarchy.errors import Problem
 from telarchy.resources.meta import Ref, Resource
 
 NOTHING_DECLARED = "nothing is declared: no manifest of a fleet was found there"
+NOTHING_APPLIED = "nothing is declared: name a --source, or give the store manifests with `telarchy apply -f`"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Revision:
     problems:   every finding, warnings too, in the order of the files
     leaving:    gone from the place, and kept until a second look confirms it
     healthy:    the place could be read; False means that all of this is what was known before
+    applied:    the place is the embedded store
     complete:   every kind has been read at least once; until then nothing is removed or stopped
     departing:  deleted, and kept until what they have on hosts is undone (see `World`)
     message:    one sentence about the place as a whole
@@ -75,6 +77,7 @@ class Revision:
     message: str = ""
     leaving: tuple[Ref, ...] = ()
     healthy: bool = True
+    applied: bool = False
     complete: bool = True
     departing: Mapping[Ref, Resource] = field(default_factory=dict)
 
@@ -90,6 +93,21 @@ class Revision:
             source=self.message,
             followed=self.healthy,
         )
+
+
+def wanting(revision: Revision) -> str:
+    """Why a settled fleet is still not all that was declared: "" when it is."""
+    if not revision.healthy:
+        return revision.message
+    if revision.unread:
+        return str(revision.unread[0])
+    if revision.stalled:
+        first = next(iter(sorted(revision.stalled)))
+        problems = revision.stalled[first]
+        return f"{first} cannot be used as written: {problems[0] if problems else 'its manifest is broken'}"
+    if not revision.resources:
+        return NOTHING_APPLIED if revision.applied else NOTHING_DECLARED
+    return ""
 
 
 class Source(Protocol):

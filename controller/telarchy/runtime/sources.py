@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
@@ -32,7 +33,8 @@ class PlaceSource:
         self._again.set()
 
     async def read(self) -> Revision:
-        return self._desired.take(await self._place.look())
+        began = time.time()
+        return self._desired.take(await self._place.look(), began)
 
     async def revisions(self) -> AsyncIterator[Revision]:
         changed = asyncio.Event()
@@ -84,12 +86,14 @@ class EmbeddedSource:
         self._again.set()
 
     async def read(self) -> Revision:
+        began = time.time()
         resources = tuple(self._store.objects.all(APPLIED))
         count = len(resources)
         message = f"{count} applied resource{'' if count == 1 else 's'}"
-        revision = Revision(resources, revision="applied", message=message)
+        revision = Revision(resources, revision="applied", message=message, applied=True)
         state = {
             "name": "",
+            "at": began,
             "revision": "applied",
             "healthy": True,
             "sound": True,

@@ -25,7 +25,7 @@ from telarchy.resources.meta import DEFAULT_NAMESPACE, Ref
 from telarchy.runtime.engine import Engine, Rooms
 from telarchy.runtime.lock import FILE_NAME as LOCK
 from telarchy.runtime.lock import StateLock
-from telarchy.runtime.revision import NOTHING_DECLARED, Revision
+from telarchy.runtime.revision import wanting
 from telarchy.runtime.rooms import SECRETS_FOLDER
 from telarchy.runtime.sources import open_source
 from telarchy.runtime.terminal import has_terminal
@@ -209,21 +209,6 @@ async def _until_settled(engine: Engine, limit: float) -> Ended:
     if not settled:
         return Ended.NOT_SETTLED
     return Ended.FAILED if wanting(engine.revision) else Ended.SETTLED
-
-
-def wanting(revision: Revision) -> str:
-    """Why a settled fleet is still not all that was declared: "" when it is."""
-    if not revision.healthy:
-        return revision.message
-    if revision.unread:
-        return str(revision.unread[0])
-    if revision.stalled:
-        first = next(iter(sorted(revision.stalled)))
-        problems = revision.stalled[first]
-        return f"{first} cannot be used as written: {problems[0] if problems else 'its manifest is broken'}"
-    if not revision.resources:
-        return NOTHING_DECLARED
-    return ""
 
 
 async def _keep(engine: Engine, since: float) -> None:

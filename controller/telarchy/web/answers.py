@@ -34,6 +34,11 @@ class NotFound(TelarchyError):
 class Engine(Protocol):
     """What the answers need of a running controller."""
 
+    @property
+    def settled(self) -> bool:
+        """Whether everything followed is so, and nothing is being looked at anew."""
+        ...
+
     def snapshot(self) -> Mapping[str, Any]:
         """The last round, as `runtime.snapshot` shapes it."""
         ...
@@ -138,6 +143,11 @@ class Answers:
         """What is known of the source of desired state."""
         known: dict[str, Any] | None = self._store.memory.get(SOURCE_STATE)
         return known
+
+    def settled(self, *, since: float) -> bool:
+        """Whether desired state was read since then, and what is followed of it is so."""
+        read = (self.source() or {}).get("at", 0.0) >= since
+        return read and self._engine is not None and self._engine.settled
 
     def history(self, *, limit: int = 100, host: str = "") -> list[dict[str, Any]]:
         """Finished actions, oldest first."""

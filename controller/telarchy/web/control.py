@@ -25,7 +25,18 @@ from telarchy.store.memory import to_json
 from telarchy.web.answers import Answers, NotFound
 from telarchy.web.socketpath import SOCKET_NAME, reachable
 
-QUESTIONS = ("resources", "events", "plan", "holds", "why", "source", "history", "health", "playback")
+QUESTIONS = (
+    "resources",
+    "events",
+    "plan",
+    "holds",
+    "why",
+    "source",
+    "settled",
+    "history",
+    "health",
+    "playback",
+)
 COMMANDS = ("apply", "delete", "approve", "reconcile")
 WATCH_PAUSE_SECONDS = 0.2  # changes within this time make one answer
 BODY_BYTES = 64 * 1024 * 1024
