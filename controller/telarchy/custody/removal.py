@@ -180,6 +180,12 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
     begun = bench.clock.now()
     here = await survey(place, action.title)
     require_mounted(bench, action.volume, action.title, here)
+    if here.on_another_file_system(action.title):
+        raise ActionFailed(
+            f"{quoted(action.title)} on {place.host} lies on a file system that is mounted below its root, where "
+            "nothing is taken away; declare that one as a media root of its own",
+            reason="OtherFileSystem",
+        )
     noted = bench.note_title(action.volume, action.title, here.manifest)
     recorded = {one.path: one for one in noted}
     wanted = [recorded[path] for path in action.paths if path in recorded]

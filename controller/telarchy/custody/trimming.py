@@ -174,6 +174,10 @@ def _trim_steps(
             view = seen_so
     if view is None:
         return [], "no floor counts it"
+    if resting := sorted(
+        {one.standing.host for one in keepers.values() if terms.hosts[one.standing.host].suspended}
+    ):
+        return [], f"nothing counts on {', '.join(resting)}, which is suspended"
     domains = {one.standing.domain for one in keepers.values()}
     victims = [
         one

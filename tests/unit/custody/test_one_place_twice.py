@@ -18,7 +18,7 @@ from telarchy.custody.scan import ScanMemo, scan
 from telarchy.custody.titles import TitlePatterns
 from telarchy.errors import ActionFailed, SafetyRefusal
 from tests.unit.custody.fleet import LocalFleet
-from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, seen_by, trim
+from tests.unit.custody.test_act_care import TITLE, everywhere, refuses, rot, seen_by, trim
 from tests.unit.custody.volumes import Volume
 from tests.world import NOW
 
@@ -119,6 +119,24 @@ async def test_what_a_lost_mount_held_is_unknown_and_no_action_forgets_it(tmp_pa
     fleet.volumes["b"].write(f"{TITLE}/e1", b"good")
     volumes = await fleet.look()
     assert volumes[fleet.volumes["b"].id].hidden == () and plan()[0] == {"met": 1}
+    await fleet.custody.close()
+
+
+@mounting
+async def test_nothing_is_set_aside_out_of_what_is_mounted_within_a_title(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "ab")
+    disk = fleet.volumes["a"].path / TITLE / "disk"
+    with mounted_kind(disk):
+        everywhere(fleet, f"{TITLE}/disk/e1")
+        await fleet.look()
+        for letter in "ab":
+            await fleet.act(fleet.verify(TITLE, letter))
+        rot(disk / "e1", b"gopd")
+        await fleet.act(fleet.verify(TITLE))
+        with pytest.raises(ActionFailed) as caught:
+            await fleet.act(fleet.quarantine(TITLE, "a", "b"))
+        assert caught.value.reason == "OtherFileSystem"
+        assert (disk / "e1").read_bytes() == b"gopd"
     await fleet.custody.close()
 
 

@@ -337,6 +337,18 @@ def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
     assert plan(of).steps == ()
 
 
+def test_nothing_is_trimmed_that_would_count_on_a_suspended_host() -> None:
+    for read_at in (
+        NOW - 60,
+        NOW - 3 * 86400,
+    ):  # one would be leased, the other read: both leave traces there
+        of = seen(fleet(), host("a"), host("b"), host("c", suspend=True), floor(copies=2, maxCopies=2))
+        for age, name in enumerate("abc"):
+            of.put(name, "films/Alien", files(GIB, read_at=read_at), at=NOW - (90 - age) * 86400)
+        assert plan(of).steps == ()
+        assert "suspended" in "".join(why("title", "films/Alien", of.world, of.observation(), NOW))
+
+
 def test_a_damaged_copy_is_quarantined_then_healed_where_it_lay() -> None:
     of = three()
     for name in ("attic", "cellar"):
