@@ -150,6 +150,9 @@ class StoreClient:
             raise TelarchyError(
                 f"a controller (pid {pid}) holds {self._state} but does not answer yet; try again"
             )
+        if command != "apply" and not self._store.exists and not self._store.lost:
+            # a slip in --state; it begins no store there
+            raise TelarchyError(f"nothing is stored in {self._state}: is that the folder of the controller?")
         with Store.open(self._state) as store:
             return getattr(Answers(store), command)(**arguments)
 

@@ -210,11 +210,12 @@ class Lines:
             self._revision = key
             name = f"{self._running.engine.source.name}: "
             told = revision.message  # what is wrong with the source names it by itself
-            self._line(told if told.startswith(name[:-2]) else name + told)
+            mark = "" if revision.healthy else "warning: "
+            self._line(mark + (told if told.startswith(name[:-2]) else name + told))
             for problem in revision.problems:
                 self._line(str(problem))
         for one in self._running.answers.events(namespace=self._namespace):
-            if self._told.get(one["id"]) != one["count"]:
+            if self._told.get(one["id"]) != one["count"] and one["kind"] != "Source":  # that was just told
                 self._told[one["id"]] = one["count"]
                 mark = "warning: " if one["type"] == "Warning" else ""
                 self._line(f"{one['kind'].lower()}/{one['name']} {one['reason']}: {mark}{one['message']}")

@@ -62,7 +62,7 @@ class WriterLease:
         self._monotonic = monotonic
         self._renewed: dict[Lease, float] = {}  # of rivals (age 0): when we know it was, by our own clock
         self.epoch = 0
-        self.fenced = "no volume has been asked yet whether another controller is at work"
+        self.fenced = "checking first that no other controller writes to these volumes"
         self._highest = remembered
         self._held = 0  # the highest that this very process wrote with
 

@@ -53,7 +53,7 @@ class _Damaged(Exception):
 def open_database(folder: Path, *, read_only: bool, now: float | None = None) -> Opened:
     """Open `<folder>/store.sqlite`, creating or migrating it as needed. Raises StoreError."""
     path = folder / FILE_NAME
-    with telling(path):
+    with telling(path, read_only=read_only):
         if read_only:
             return _open_to_read(path)
         _make_private_folder(folder)
@@ -95,20 +95,19 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 @contextmanager
-def telling(path: Path) -> Iterator[None]:
+def telling(path: Path, *, read_only: bool = False) -> Iterator[None]:
     """Turn what SQLite and the disk complain about into one sentence for a person."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise StoreError(_sentence(path, error)) from error
+        raise StoreError(_sentence(path, error, "read" if read_only else "written")) from error
 
 
-def _sentence(path: Path, error: Exception) -> str:
+def _sentence(path: Path, error: Exception, used: str) -> str:
     text = str(error)
     if isinstance(error, PermissionError) or "unable to open" in text or "readonly" in text:
-        return (
-            f"the store {path} cannot be written: check who owns {path.parent}, or name another with --state"
-        )
+        why = f"check who owns {path.parent}, and whether its disk is mounted read-only"
+        return f"the store {path} cannot be {used}: {why}; or name another with --state"
     if "disk is full" in text or "No space left" in text:
         return f"the disk of the store {path} is full: make room there, nothing else is lost"
     if "locked" in text:

@@ -71,7 +71,7 @@ class Store:
 
     def connect(self) -> sqlite3.Connection:
         """Another connection to the same file, for work on another thread."""
-        with telling(self.path):
+        with telling(self.path, read_only=self.read_only):
             return connect(self.path, read_only=self.read_only)
 
     def sync_objects(

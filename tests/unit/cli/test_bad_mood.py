@@ -184,6 +184,13 @@ class TestState:
         )
         assert "host/black" in telarchy("get", "hosts", "-o", "name").out
 
+    @pytest.mark.parametrize("words", [("delete", "host/black"), ("approve", "abcdef")])
+    def test_a_slip_in_its_name_begins_no_store_there(self, telarchy, tmp_path, words):
+        ended = telarchy(*words, "--state", tmp_path / "sate")
+        assert ended.code == 1
+        assert f"telarchy: nothing is stored in {tmp_path / 'sate'}: is that the folder" in ended.err
+        assert not (tmp_path / "sate").exists()
+
 
 class TestWords:
     @pytest.mark.parametrize(

@@ -323,6 +323,30 @@ class TestRun:
         assert line.endswith(f" {away} cannot be read: no such file or directory")
         assert line.count(str(away)) == 1
 
+    def test_what_is_wrong_with_it_is_one_line_however_often_it_is_asked(self, telarchy, tmp_path):
+        folder = tmp_path / "repository"
+        folder.mkdir()
+        (folder / "fleet.yaml").write_text(BROKEN)
+        git = (
+            "git",
+            "-C",
+            folder,
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@example.org",
+            "-c",
+            "init.defaultBranch=main",
+        )
+        for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")):
+            subprocess.run([*git, *words], check=True)
+        ended = telarchy(
+            *("run", "--source", f"git+file://{folder}#main", "--poll", "100ms", "--plain"),
+            *("--until-settled", "--timeout", "2s"),
+        )
+        told = [line for line in ended.out.splitlines() if "is not followed" in line]
+        assert len(told) == 1 and " warning: git+file://" in told[0]
+
     def test_a_host_in_trouble_is_not_everything_that_was_declared(self, telarchy, fleet, toys):
         toys.stuck = "/srv cannot be written to"
         ended = telarchy("run", "--source", fleet, "--until-settled", "--timeout", "1s")
