@@ -25,6 +25,7 @@ from telarchy.custody.manifest import (
     carry_digests,
     content_number,
     fingerprint_number,
+    rewritten,
 )
 from telarchy.custody.names import TitleNames
 from telarchy.custody.titles import TitlePatterns
@@ -309,16 +310,21 @@ class Catalogue:
         damaged: Collection[str],
         at: float,
         blake3: Mapping[str, str] | None = None,
+        found: Mapping[str, str] | None = None,
     ) -> None:
         """Files were read: `digests` by SHA-256, `blake3` of those that were read by that as well. `damaged` ones keep
-        the digests that were recorded as the good ones."""
+        the digests that were recorded as the good ones, until every copy was `found` to be written over with the same.
+        """
         manifest = self.manifest(volume, title)
         if not manifest:
             return
         read: list[FileSeen] = []
         for one in manifest:
             if one.path in damaged:
-                read.append(one._replace(verified_at=at, damaged=True))
+                other = (found or {}).get(one.path, "")
+                # Not where it is as it was when it was last read as it should be: disks rot, and write nothing.
+                written = not one.verified_at or other == one.found
+                read.append(one._replace(verified_at=at, damaged=True, found=other if written else ""))
             elif one.path in digests:
                 sha256 = digests[one.path]
                 # A BLAKE3 belongs to the bytes that its SHA-256 is of, and goes with it.
@@ -333,6 +339,22 @@ class Catalogue:
         since = int(held.since[row]) if row is not None else int(at)
         self.manifests.put(volume, number, tuple(read))
         self._set(volume, {number: _row(tuple(read), since)})
+        self._take_for_new(number, {one.path for one in read if one.found})
+
+    def _take_for_new(self, title: int, paths: Collection[str]) -> None:
+        """What a person wrote over every copy of a file is its new version."""
+        held = {
+            volume: self.manifests.get(volume, title) for volume in (self.holders(title) if paths else ())
+        }
+        digests = {path: digest for path in paths if (digest := rewritten(path, held.values()))}
+        for volume, manifest in held.items() if digests else ():
+            taken = tuple(
+                FileSeen(*one[:3], digests[one.path], one.verified_at) if one.path in digests else one
+                for one in manifest
+            )
+            row = self.holdings[volume].row(title)
+            self.manifests.put(volume, title, taken)
+            self._set(volume, {title: _row(taken, int(self.holdings[volume].since[row]))})
 
     # --- inside ------------------------------------------------------------------------------------------------
 

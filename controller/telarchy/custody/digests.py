@@ -133,7 +133,7 @@ class Verdict:
 
     good:      path -> sha256 to record
     blake3:    path -> blake3 to record with it, of those that were read by both
-    damaged:   read otherwise than recorded
+    damaged:   read otherwise than recorded; found: path -> sha256 of what was read
     changed:   vanished, written to while it was read, or of another size than listed
     """
 
@@ -141,6 +141,7 @@ class Verdict:
     blake3: dict[str, str] = field(default_factory=dict)
     damaged: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    found: dict[str, str] = field(default_factory=dict)
 
 
 def judge(title: str, recorded: Manifest, readings: Mapping[str, Reading]) -> Verdict:
@@ -160,6 +161,7 @@ def judge(title: str, recorded: Manifest, readings: Mapping[str, Reading]) -> Ve
             verdict.changed.add(one.path)
         elif one.sha256 and one.sha256 != sha256:
             verdict.damaged.add(one.path)
+            verdict.found[one.path] = sha256
         else:
             verdict.good[one.path] = sha256
             if reading.blake3:

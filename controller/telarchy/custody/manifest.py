@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ class FileSeen(NamedTuple):
     damaged:      the last reading did not match what had been recorded (`sha256` keeps the good digest)
     blake3:       64 hex digits of the very bytes that `sha256` is of, both taken in one reading of this copy; "" if
                   never. Only ever compared with later readings of this copy: what a title is, SHA-256 says
+    found:        64 hex digits of what a damaged file holds that was written to since it was last read as it was
     """
 
     path: str
@@ -28,6 +29,7 @@ class FileSeen(NamedTuple):
     verified_at: float = 0.0
     damaged: bool = False
     blake3: str = ""
+    found: str = ""
 
 
 Manifest = tuple[FileSeen, ...]
@@ -58,8 +60,12 @@ def content_number(manifest: Manifest) -> int:
 def encode(manifest: Manifest) -> bytes:
     """For the store. Bytes that are no UTF-8 survive as lone surrogates in JSON escapes."""
     rows = [
-        # Most files of most fleets have no BLAKE3, and pay nothing for it.
-        [*one[:5], int(one.damaged), *([one.blake3] if one.blake3 else ())]
+        # Most files of most fleets have neither, and pay nothing for it.
+        [
+            *one[:5],
+            int(one.damaged),
+            *([one.blake3, one.found] if one.found else [one.blake3] if one.blake3 else ()),
+        ]
         for one in manifest
     ]
     return zlib.compress(json.dumps(rows, separators=(",", ":")).encode(), 1)
@@ -67,7 +73,7 @@ def encode(manifest: Manifest) -> bytes:
 
 def decode(data: bytes) -> Manifest:
     rows = json.loads(zlib.decompress(data))
-    return tuple(FileSeen(p, s, m, d, v, bool(x), *blake3) for p, s, m, d, v, x, *blake3 in rows)
+    return tuple(FileSeen(p, s, m, d, v, bool(x), *more) for p, s, m, d, v, x, *more in rows)
 
 
 def carry_digests(before: Manifest, now: Manifest) -> Manifest:
@@ -85,8 +91,16 @@ def carry_digests(before: Manifest, now: Manifest) -> Manifest:
         elif old.mtime_ns == one.mtime_ns:
             carried.append(old)
         else:
-            carried.append(old._replace(mtime_ns=one.mtime_ns, verified_at=0.0, damaged=False))
+            carried.append(old._replace(mtime_ns=one.mtime_ns, verified_at=0.0, damaged=False, found=""))
     return tuple(carried)
+
+
+def rewritten(path: str, copies: Iterable[Manifest]) -> str:
+    """The SHA-256 of the version that every copy of a file was written over with, "" where they do not all say so. Two
+    at least: what one disk did to a file, no other one does."""
+    ones = [one for manifest in copies for one in manifest if one.path == path]
+    versions = {(one.size, one.found) for one in ones}
+    return ones[0].found if len(ones) > 1 and len(versions) == 1 else ""
 
 
 @dataclass(frozen=True)

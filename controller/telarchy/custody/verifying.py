@@ -111,9 +111,12 @@ def record(bench: Workbench, volume: str, title: str, judged: Manifest, verdict:
             {path: digest for path, digest in verdict.blake3.items() if path in same},
             verdict.damaged & same,
             verdict.changed,
+            verdict.found,
         )
     if verdict.good or verdict.damaged:
-        bench.catalogue.record_digests(volume, title, verdict.good, verdict.damaged, at, verdict.blake3)
+        bench.catalogue.record_digests(
+            volume, title, verdict.good, verdict.damaged, at, verdict.blake3, verdict.found
+        )
         bench.save()
 
 

@@ -103,6 +103,38 @@ async def test_the_same_size_with_another_mtime_is_damage_too(fleet: LocalFleet)
     assert one.damaged and one.sha256 == digest(b"good")
 
 
+async def test_what_was_written_over_every_copy_is_the_new_version(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    everywhere(fleet, f"{TITLE}/e2", b"fine")
+    await verified(fleet)
+    for number, letter in enumerate("abc"):
+        fleet.volumes[letter].write(f"{TITLE}/e1", b"mine", mtime=1_750_000_000 + number)
+    await fleet.look()
+    for letter in "ab":
+        await fleet.act(fleet.verify(TITLE, letter))
+    assert fleet.manifest("a", TITLE)[0].damaged and fleet.manifest("b", TITLE)[0].damaged, (
+        "c has yet to be read"
+    )
+    await fleet.act(fleet.verify(TITLE, "c"))
+    for letter in "abc":
+        e1, e2 = fleet.manifest(letter, TITLE)
+        assert (e1.sha256, e1.damaged, bool(e1.verified_at)) == (digest(b"mine"), False, True)
+        assert e2.sha256 == digest(b"fine")
+    await fleet.act(trim(fleet))  # and as good as any
+
+
+async def test_what_rots_alike_on_every_copy_is_damaged(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    await verified(fleet)
+    for letter in "abc":  # seen through the network, one rotten file is on many hosts
+        rot(fleet.volumes[letter].path / TITLE / "e1", b"evil")
+        await fleet.act(fleet.verify(TITLE, letter))
+        await fleet.act(fleet.verify(TITLE, letter))
+    for letter in "abc":
+        assert fleet.manifest(letter, TITLE)[0].damaged
+        assert fleet.manifest(letter, TITLE)[0].sha256 == digest(b"good")
+
+
 async def test_a_touched_file_is_as_good_as_before(fleet: LocalFleet) -> None:
     everywhere(fleet)
     await verified(fleet, "a")

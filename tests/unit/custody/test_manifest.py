@@ -89,6 +89,7 @@ def test_digests_are_carried_over_what_did_not_change() -> None:
 
 def test_a_manifest_survives_the_store_with_bytes_that_are_no_text() -> None:
     manifest = (file("caf\udce9\n'x", sha256=A), file("y", sha256=A, blake3=B), file("z", damaged=True))
+    manifest += (file("zz", sha256=A, damaged=True, found=B),)
     assert decode(encode(manifest)) == manifest
 
 
