@@ -317,6 +317,8 @@ def mass_changes_wait(look: Look) -> Iterator[str]:
         gone = sum(one.removed for one in volumes)
         had = gone + sum(len(holdings[one.key]) for one in volumes if one.key in holdings)
         limit = max(1, min(brakes.max_change_titles, had * brakes.max_change_percent // 100))
+        going = [one.action for one in look.seen.running.values() if isinstance(one.action, Trim)]
+        gone += sum(one.host == host for one in going)
         if count + gone > limit:
             yield f"{count} titles would leave {host} unasked, after {gone} within the day; the limit is {limit}"
 

@@ -279,6 +279,8 @@ def _brake_mass_change(
     titles = sum(len(census.catalogue.holdings.get(volume.key, ())) for volume in volumes)
     gone = sum(volume.removed for volume in volumes)
     limit = mass_change_limit(terms, titles + gone)  # a share of what the host had, not of what is left
+    # What is on its way out is not counted as gone yet: copies that become surplus one by one are one change as well.
+    gone += sum(isinstance(one.action, Trim) and one.action.host == host for one in seen.running.values())
     removals = [step for step in steps if step.action.removes]
     free = [step for step in removals if step.action.id in seen.approved or step.action.id in seen.running]
     asked = [step for step in removals if step not in free]

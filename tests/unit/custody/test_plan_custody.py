@@ -329,6 +329,20 @@ def test_the_share_that_may_go_is_one_of_what_the_host_had() -> None:
     assert [step.decision for step in plan(of).steps] == [Decision.START]
 
 
+def test_what_is_on_its_way_out_counts_towards_what_may_go_unasked() -> None:
+    of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
+    for name in ("a", "b", "c"):
+        of.put(name, "films/Alien", files(GIB, read_at=NOW - 60), at=NOW - 30 * 86400)
+    [first] = plan(of).steps
+    of.start(first.action)
+    for name in ("a", "b", "c"):  # its cool-down ended a moment later
+        of.put(name, "films/Brazil", files(GIB, read_at=NOW - 60), at=NOW - 30 * 86400)
+    assert {step.action.title: step.decision for step in plan(of).steps} == {
+        "films/Alien": Decision.START,
+        "films/Brazil": Decision.HOLD,
+    }
+
+
 def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
     of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
     for name in ("a", "b", "c"):
