@@ -56,6 +56,7 @@ class VolumeSeen:
     adoptable: while New: whether it can be given a sentinel; else it may be the same folder as any other such one
     removed:   titles moved to trash within the last 24 h (for the mass-change brake)
     quarantined:  titles of which something lies in this volume's quarantine
+    set_aside: how many of them came there within the last 24 h
     missing_for:  seconds for which the volume was looked for in vain on a host that is up
     returns:   how often it came back after something else, or nothing, stood at its root
     mounts:    folders in it where another file system is mounted or was, relative to the root: nothing is copied there
@@ -78,6 +79,7 @@ class VolumeSeen:
     trash: tuple[TrashSeen, ...] = ()
     removed: int = 0
     quarantined: frozenset[str] = frozenset()
+    set_aside: int = 0
     missing_for: float = 0.0
     returns: int = 0
     adoptable: bool = True

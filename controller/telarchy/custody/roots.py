@@ -83,6 +83,7 @@ class RootState:
         """As it goes into the evidence."""
         look, standing = self.look, self.standing
         readable = standing.state in SCANNABLE
+        aside = look.quarantine if look is not None else ()
         return VolumeSeen(
             host=self.host,
             root=self.root,
@@ -100,9 +101,8 @@ class RootState:
             jobs=self.jobs,
             trash=self.trash,
             removed=sum(one.age < DAY for one in self.trash),
-            quarantined=frozenset(title for one in look.quarantine for title in one.titles)
-            if look is not None
-            else frozenset(),
+            quarantined=frozenset(title for one in aside for title in one.titles),
+            set_aside=len({title for one in aside if one.age < DAY for title in one.titles}),
             missing_for=self.missing_for,
             returns=self.returns,
             adoptable=look is None or look.writable,

@@ -209,18 +209,23 @@ def plan_quarantines(
                 wanted.setdefault(volume.host, []).append(step)
             break  # one floor's word is enough
     for name, steps in sorted(wanted.items()):
-        up.steps += _held_if_many(up, terms, seen, name, steps)
+        before = sum(volume.set_aside for volume in custody.volumes.values() if volume.host == name)
+        up.steps += _held_if_many(up, terms, seen, name, steps, before)
 
 
-def _held_if_many(up: Upkeep, terms: Terms, seen: Observation, host: str, steps: list[Step]) -> list[Step]:
+def _held_if_many(
+    up: Upkeep, terms: Terms, seen: Observation, host: str, steps: list[Step], before: int
+) -> list[Step]:
+    """`before`: titles set aside within the day: a host reads one after the other, and so they fail."""
     limit, free = terms.fleet.brakes.max_change_titles, seen.approved | seen.running.keys()
     asked = [
         step.action.id for step in steps if step.decision is Decision.START and step.action.id not in free
     ]
-    if len(steps) <= limit or not asked:
+    if len(steps) + before <= limit or not asked:
         return steps
+    at_once = f", and {before} did within the last day" if before else " at once"
     hold = Hold(
-        f"{plural(len(steps), 'title')} on {host} fail their digests at once; more than {limit} "
+        f"{plural(len(steps), 'title')} on {host} fail their digests{at_once}; more than {limit} "
         "wait for a person, since it may be the memory or the record that is bad",
         f"move the damaged files of {plural(len(asked), 'title')} on {host} to quarantine",
         tuple(asked),

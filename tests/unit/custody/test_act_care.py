@@ -231,6 +231,25 @@ async def test_a_damaged_file_is_set_aside_and_healed(fleet: LocalFleet) -> None
     assert not any(one.damaged for one in fleet.manifest("a", TITLE))
 
 
+async def test_what_was_set_aside_within_the_day_is_counted(fleet: LocalFleet) -> None:
+    everywhere(fleet)
+    everywhere(fleet, "films/Old/x")
+    await verified(fleet, "ab")
+    await verified(fleet, "ab", "films/Old")
+    for title, name in ((TITLE, "e1"), ("films/Old", "x")):
+        rot(fleet.volumes["a"].path / title / name, b"evil")
+        await fleet.act(fleet.verify(title))
+        await fleet.act(fleet.quarantine(title, "a", "b"))
+    seen = (await fleet.look())[fleet.volumes["a"].id]
+    assert seen.set_aside == 2
+    [old] = [one for one in (fleet.volumes["a"].own / "quarantine").iterdir() if list(one.glob("films"))]
+    old.rename(old.with_name("20200101T000000Z-" + old.name.partition("-")[2]))
+    for one in (fleet.volumes["a"].own / "quarantine").glob("2020*"):
+        os.utime(one, (1_600_000_000, 1_600_000_000))
+    seen = (await fleet.look())[fleet.volumes["a"].id]
+    assert seen.set_aside == 1 and seen.quarantined == {TITLE, "films/Old"}
+
+
 async def test_the_last_source_stays_where_it_is(fleet: LocalFleet) -> None:
     everywhere(fleet)
     await verified(fleet)

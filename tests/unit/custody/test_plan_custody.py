@@ -375,6 +375,21 @@ def test_a_damaged_copy_is_quarantined_then_healed_where_it_lay() -> None:
     assert [(s.action.verb, s.action.host, s.action.bytes) for s in made.steps] == [("Copy", "cellar", GIB)]
 
 
+def test_titles_that_fail_one_after_the_other_are_many_as_well() -> None:
+    of = three()
+    for name in ("attic", "cellar"):
+        of.put(name, "tv/Show/S01", files(GIB, read_at=NOW - 99))
+    of.catalogue.record_digests(of.key("cellar"), "tv/Show/S01", {}, ["e01.mkv"], NOW)
+    of.set_volume("cellar", set_aside=19)
+    assert [step.decision for step in plan(of).steps] == [Decision.START]
+    of.set_volume("cellar", set_aside=20)
+    made = plan(of)
+    assert [step.decision for step in made.steps] == [Decision.HOLD]
+    assert "20 did within the last day" in made.holds[0].reason
+    of.approved.update(made.holds[0].action_ids)
+    assert [step.decision for step in plan(of).steps] == [Decision.START]
+
+
 def test_the_only_copy_stays_though_it_is_damaged() -> None:
     of = three()
     of.put("attic", "films/Alien", files(GIB, read_at=NOW - 99))
