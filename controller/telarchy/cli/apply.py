@@ -17,7 +17,13 @@ from telarchy.resources.loader import Loaded, load_paths, load_text
 from telarchy.resources.meta import Resource
 
 files = click.option(
-    "--filename", "-f", "filenames", metavar="FILE|DIR|-", multiple=True, help="Manifests to read."
+    "--filename",
+    "-f",
+    "filenames",
+    metavar="FILE|DIR|-",
+    multiple=True,
+    shell_complete=completing.complete_files,
+    help="Manifests to read.",
 )
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from telarchy.cli import exits, options, table
+from telarchy.cli import completing, exits, options, table
 from telarchy.cli.client import Client, connect
 from telarchy.core.words import format_bytes, format_span, plural
 from telarchy.errors import TelarchyError
 
 
 @click.command(short_help="Release a held change.")
-@click.argument("prefix", metavar="HASH", required=False)
+@click.argument("prefix", metavar="HASH", required=False, shell_complete=completing.complete_hash)
 @click.option("--list", "listing", is_flag=True, help="Show what waits, and what was released.")
 @options.state
 def approve(prefix: str | None, listing: bool, state: Path) -> None:

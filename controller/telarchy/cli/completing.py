@@ -1,10 +1,12 @@
-"""What the shell offers for the values of options."""
+"""What the shell offers for arguments and for the values of options."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from telarchy.errors import TelarchyError
 from telarchy.resources.meta import ALL_NAMESPACES, DEFAULT_NAMESPACE, Kind
@@ -35,6 +37,45 @@ def complete_kind(ctx: click.Context, param: click.Parameter, incomplete: str) -
     return [name for name in names if name.startswith(incomplete) and name not in given]
 
 
+def complete_reference(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """`kind/name` of what is there."""
+    if "/" in incomplete:
+        return complete_kind(ctx, param, incomplete)
+    found = asked(ctx, list(KINDS), ctx.params.get("namespace") or DEFAULT_NAMESPACE)
+    references = (f"{one['kind'].lower()}/{one['metadata']['name']}" for one in found)
+    return [one for one in references if one.startswith(incomplete)]
+
+
+def complete_names(kind: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Names of what there is of this kind."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+        found = asked(ctx, [kind], ctx.params.get("namespace") or DEFAULT_NAMESPACE)
+        return [name for one in found if (name := one["metadata"]["name"]).startswith(incomplete)]
+
+    return complete
+
+
+def complete_hash(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Changes that wait for a word."""
+    from telarchy.cli.client import connect
+
+    try:
+        waiting = connect(ctx.params["state"], quiet=True).ask("holds")["waiting"]
+    except TelarchyError:
+        return []
+    return [
+        CompletionItem(one["hash"], help=one["summary"])
+        for one in waiting
+        if one["hash"].startswith(incomplete)
+    ]
+
+
+def complete_files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The shell's own completion of files and folders."""
+    return [CompletionItem(incomplete, type="file")]
+
+
 def complete_path(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Fields that the kinds' own columns show."""
     paths = dict.fromkeys(COMMON_PATHS)
@@ -61,12 +102,12 @@ def _label_keys(ctx: click.Context) -> Iterator[str]:
         yield from one["metadata"].get("labels") or ()
 
 
-def asked(ctx: click.Context, kinds: list[str], namespace: str) -> list[dict[str, dict[str, str]]]:
+def asked(ctx: click.Context, kinds: list[str], namespace: str) -> list[dict[str, Any]]:
     """Resources, for a person who waits at the prompt: none when they cannot be had."""
     from telarchy.cli.client import connect
 
     try:
-        found: list[dict[str, dict[str, str]]] = connect(ctx.params["state"], quiet=True).ask(
+        found: list[dict[str, Any]] = connect(ctx.params["state"], quiet=True).ask(
             "resources", kinds=kinds, namespace=namespace
         )
     except TelarchyError:

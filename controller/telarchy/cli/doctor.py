@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from telarchy.cli import exits, options, table
+from telarchy.cli import completing, exits, options, table
 from telarchy.cli.bugs import run_quietly
 from telarchy.cli.client import connect
 from telarchy.cli.targets import not_found
@@ -25,7 +25,7 @@ SECONDS = 60.0
 
 
 @click.command(short_help="Check what a host lacks for what is declared.")
-@click.argument("host")
+@click.argument("host", shell_complete=completing.complete_names("Host"))
 @options.output("table", "json")
 @options.namespace
 @options.state

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from telarchy.cli import options, table
+from telarchy.cli import completing, options, table
 from telarchy.cli.client import connect
 from telarchy.core.words import plural
 from telarchy.errors import ConfigError, TelarchyError
@@ -26,7 +26,7 @@ class Declared:
 
 
 @click.command(short_help="Prepare a host, and print its manifest.")
-@click.argument("target", metavar="USER@HOST[:PORT] | NAME")
+@click.argument("target", metavar="USER@HOST[:PORT] | NAME", shell_complete=completing.complete_names("Host"))
 @click.option("--name", default="", help="Name of the Host; by default the machine's own.")
 @click.option(
     "--root", "roots", metavar="PATH", multiple=True, help="A media root that exists there; repeatable."

@@ -22,7 +22,7 @@ from telarchy.cli.targets import parse_targets
     "about",
     metavar="KIND/NAME",
     help="Only events of this resource.",
-    shell_complete=completing.complete_kind,
+    shell_complete=completing.complete_reference,
 )
 @click.option("--watch", "-w", is_flag=True, help="Go on, and print new ones.")
 @click.option(

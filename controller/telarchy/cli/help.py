@@ -12,8 +12,13 @@ from telarchy.cli import exits
 TOPICS = {"exit-codes": exits.TEXT}
 
 
+def _known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    assert ctx.parent is not None and isinstance(ctx.parent.command, click.Group)
+    return [one for one in (*ctx.parent.command.list_commands(ctx), *TOPICS) if one.startswith(incomplete)]
+
+
 @click.command("help", short_help="Show help on a verb or a topic.")
-@click.argument("topic", metavar="[VERB|exit-codes]", required=False)
+@click.argument("topic", metavar="[VERB|exit-codes]", required=False, shell_complete=_known)
 @click.pass_context
 def help_(ctx: click.Context, topic: str | None) -> None:
     """Show help on a verb, or on a topic (exit-codes)."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from telarchy.cli.completing import complete_namespace
+from telarchy.cli.completing import complete_files, complete_namespace
 from telarchy.resources.meta import ALL_NAMESPACES, DEFAULT_NAMESPACE
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -97,6 +97,7 @@ source = click.option(
     metavar="PATH|git+URL#branch:path",
     default="",
     callback=_not_empty,
+    shell_complete=complete_files,
     envvar="TELARCHY_SOURCE",
     show_envvar=True,
     help="Where desired state comes from. Without it: what was applied to the store.",

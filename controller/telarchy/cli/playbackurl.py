@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from telarchy.cli import options
+from telarchy.cli import completing, options
 from telarchy.cli.client import connect
 from telarchy.core.words import format_span, rfc3339
 from telarchy.errors import TelarchyError
@@ -21,7 +21,7 @@ class NotPlayable(TelarchyError):
 
 
 @click.command("playback-url", short_help="Print where a stream plays, signed if it is Private.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=completing.complete_names("Stream"))
 @click.option(
     "--for",
     "seconds",

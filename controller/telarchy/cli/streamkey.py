@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from telarchy.cli import options
+from telarchy.cli import completing, options
 from telarchy.cli.client import connect
 from telarchy.cli.outputs import document
 from telarchy.cli.targets import not_found
@@ -58,7 +58,7 @@ def stream_key() -> None:
 
 
 @stream_key.command(short_help="Make a key, and print its manifest.")
-@click.argument("stream")
+@click.argument("stream", shell_complete=completing.complete_names("Stream"))
 @click.option(
     "--name", default="", help="Name of the StreamKey; by default STREAM-key, or the next that is free."
 )

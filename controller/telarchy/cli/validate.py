@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import click
 
-from telarchy.cli import address, exits, options
+from telarchy.cli import address, completing, exits, options
 from telarchy.cli.problems import FORMATS, render
 from telarchy.core.words import plural
 
 
 @click.command(short_help="Check manifests.")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", metavar="[PATH]...", nargs=-1, shell_complete=completing.complete_files)
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
 @options.output(*FORMATS)
 def validate(paths: tuple[str, ...], strict: bool, output: str) -> int:

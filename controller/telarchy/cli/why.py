@@ -7,15 +7,28 @@ from pathlib import Path
 
 import click
 
-from telarchy.cli import options
+from telarchy.cli import completing, options
 from telarchy.cli.client import connect
 
 TOPICS = ("title", "host", "floor", "stream", "endpoint")
 _KINDS = {"Host": "host", "CustodyFloor": "floor", "Stream": "stream", "MediaEndpoint": "endpoint"}
 
 
+def _known(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Topics; names, once a topic is there. There are too many titles to offer."""
+    given: tuple[str, ...] = ctx.params.get("words") or ()
+    topic, slash, begun = incomplete.partition("/") if not given else (given[0], "", incomplete)
+    if not given and not slash:
+        return [one for one in TOPICS if one.startswith(incomplete)]
+    kind = next((kind for kind, called in _KINDS.items() if called == topic.lower()), "")
+    if not kind or len(given) > 1:
+        return []
+    names = completing.complete_names(kind)(ctx, param, begun)
+    return [f"{topic}/{name}" for name in names] if slash else names
+
+
 @click.command(short_help="Explain a title, a host, a floor, a stream or an endpoint.")
-@click.argument("words", metavar="TOPIC NAME | TOPIC/NAME", nargs=-1, required=True)
+@click.argument("words", metavar="TOPIC NAME | TOPIC/NAME", nargs=-1, required=True, shell_complete=_known)
 @options.namespace
 @options.state
 def why(words: tuple[str, ...], namespace: str, state: Path) -> None:

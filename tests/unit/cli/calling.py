@@ -31,8 +31,8 @@ def called(capsys: pytest.CaptureFixture[str], *arguments: object) -> Ended:
     return Ended(end.value.code, shown.out, shown.err)
 
 
-def completed(words: str) -> list[str]:
-    """What a shell offers behind these words."""
+def completed(words: str, told: str = "value") -> list[str]:
+    """What a shell offers behind these words, or of which `type` it is."""
     environment = os.environ | {
         "_TELARCHY_COMPLETE": "bash_complete",
         "COMP_WORDS": words,
@@ -41,7 +41,7 @@ def completed(words: str) -> list[str]:
     shown = subprocess.run(
         [sys.executable, "-m", "telarchy"], capture_output=True, text=True, env=environment
     )
-    return [line.partition(",")[2] for line in shown.stdout.splitlines()]
+    return [line.partition(",")[2 if told == "value" else 0] for line in shown.stdout.splitlines()]
 
 
 @contextmanager

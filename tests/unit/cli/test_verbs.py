@@ -92,6 +92,16 @@ class TestStart:
         assert completed("telarchy get ho") == ["hosts"]
         assert completed("telarchy get hosts ") == ["attic", "black"]
         assert completed("telarchy get host/a") == ["host/attic"]
+        assert completed("telarchy events --for h") == ["host/attic", "host/black"]
+        assert completed("telarchy why f") == ["floor"]
+        assert completed("telarchy why floor ") == ["films"]
+        assert completed("telarchy why host/b") == ["host/black"]
+        assert completed("telarchy doctor ") == ["attic", "black"]
+        assert completed("telarchy help exit") == ["exit-codes"]
+
+    @pytest.mark.parametrize("words", ["validate", "apply -f", "run --source", "plan --source"])
+    def test_completion_leaves_files_to_the_shell(self, telarchy, words):
+        assert completed(f"telarchy {words} fl", "type") == ["file"]
 
 
 class TestValidate:
