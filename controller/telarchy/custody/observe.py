@@ -30,6 +30,7 @@ LOOK_TIMEOUT = 30.0
 FIRST_ROUND_SECONDS = 3.0  # how long to wait for slow hosts before deciding about the lease
 MISSING_SECONDS = 3.0  # between looks at a host one of whose volumes is not there
 AGAIN_SECONDS = 15.0  # after a scan that failed
+MOST_LATE = 200  # titles asked for one by one after a scan; what is left of them is put right by the next one
 
 
 Declared = tuple[str, str, str]  # host, root, path
@@ -316,11 +317,11 @@ class Observer:
                     self._clock.now(),
                     leave_trace=trace and state.look is not None and state.look.writable,
                 )
-                if not done.full:
-                    place = Place(link, state.path, standing.id)
-                    await look_again(
-                        place, key, touched, self._catalogue, self._clock.now(), blind=done.blind
-                    )
+                # Of what an action did while the host was listing, the listing may be from before or after.
+                late = sorted(state.touched)[:MOST_LATE]
+                place = Place(link, state.path, standing.id)
+                titles = late if done.full else touched.union(late)
+                await look_again(place, key, titles, self._catalogue, self._clock.now(), blind=done.blind)
             except HostUnreachable:
                 state.touched |= touched
                 return False

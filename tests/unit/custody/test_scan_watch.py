@@ -9,16 +9,19 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from telarchy.custody import shell
 from telarchy.custody.evidence import VolumeSeen, VolumeState
 from telarchy.custody.lease import LEASE_SECONDS, Controller, WriterLease
 from telarchy.custody.looking import Lease, RootLook, parse_look
 from telarchy.custody.volumes import settle
 from telarchy.errors import HostUnreachable, StoreError
-from telarchy.links.link import Completed
+from telarchy.links.link import Completed, Link
 from tests.unit.custody.fleet import LocalFleet, running
+from tests.unit.custody.test_act_care import rot
 from tests.unit.custody.test_act_copy import until
 
 TITLE = "tv/show/S1"
@@ -260,6 +263,38 @@ async def test_a_scan_that_could_not_be_saved_is_done_anew_after_a_restart(tmp_p
     await fleet.look()
     assert fleet.catalogue.holdings, "it is known meanwhile"
     assert not fleet.memory.under("custody/scan/"), "the next scan would bring only what changed since"
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_what_went_while_the_host_was_listing_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "ab")
+    for volume in fleet.volumes.values():
+        volume.write("films/One/x")
+        volume.write("films/Two/x")
+    await fleet.look()
+    for letter in "ab":
+        await fleet.act(fleet.verify("films/One", letter))
+        await fleet.act(fleet.verify("films/Two", letter))
+    for number in range(25 if full else 1):
+        fleet.custody.observer.touched(fleet.volumes["a"].id, f"films/{number}")
+    listed = shell.run
+
+    async def slow(link: Link, names: Sequence[str], *args: Any, **words: Any) -> Completed:
+        answer = await listed(link, names, *args, **words)
+        if names[-1] == "scan" and link.host == "a":
+            monkeypatch.undo()
+            rot(fleet.volumes["a"].path / "films/One/x", b"evil")
+            await fleet.act(fleet.verify("films/One"))
+            await fleet.act(fleet.quarantine("films/One", "a", "b"))
+        return answer
+
+    monkeypatch.setattr(shell, "run", slow)
+    await fleet.look()
+    assert not fleet.manifest("a", "films/One")
+    assert fleet.manifest("a", "films/Two")[0].sha256
+    await fleet.custody.close()
 
 
 async def test_planning_leaves_no_trace(tmp_path: Path) -> None:
