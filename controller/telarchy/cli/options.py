@@ -21,7 +21,9 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def default_state() -> str:
     """The state folder of this user."""
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not base.startswith(("/", "~")):  # a relative one is to be ignored, says the specification
+        base = "~/.local/state"
     return str((Path(base) / "telarchy").expanduser())
 
 

@@ -115,7 +115,7 @@ def widths_of(rows: Sequence[Sequence[str]], *, room: int | None = None) -> list
         elastic = rows[0].index(ELASTIC)
         too_much = sum(widths) + len(GAP) * (len(widths) - 1) - room
         if too_much > 0:
-            widths[elastic] = max(ELASTIC_LEAST, widths[elastic] - too_much)
+            widths[elastic] = max(min(ELASTIC_LEAST, widths[elastic]), widths[elastic] - too_much)
     return widths
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from telarchy.cli import main as entry
+from telarchy.cli import options
 from tests.unit.cli.calling import watcher
 
 TELARCHY = (sys.executable, "-m", "telarchy")
@@ -150,6 +151,12 @@ class TestUnsetVariables:
         assert (ended.code, ended.out) == (64, "")
         assert "it is empty; is a variable unset?" in ended.err
         assert not (tmp_path / "state").exists()
+
+    @pytest.mark.parametrize("base", ["", "relative", "./here"])
+    def test_a_state_folder_depends_on_no_working_directory(self, monkeypatch, base):
+        monkeypatch.setenv("XDG_STATE_HOME", base)
+        monkeypatch.setenv("HOME", "/home/somebody")
+        assert options.default_state() == "/home/somebody/.local/state/telarchy"
 
     def test_an_empty_variable_of_ours_is_not_set(self, telarchy, fleet, monkeypatch):
         monkeypatch.setenv("TELARCHY_SOURCE", "")

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from telarchy.cli.table import ELASTIC_LEAST, widths_of
 from tests.unit.cli.calling import completed, watcher
 from tests.unit.cli.smallfleet import MANIFESTS
 
@@ -21,6 +22,13 @@ def applied(telarchy, fleet):
 def lines(ended):
     assert ended.code == 0, ended.err
     return [line.split() for line in ended.out.splitlines()]
+
+
+def test_on_a_narrow_terminal_only_what_is_long_gives_way():
+    heading, row = ["NAME", "STATUS", "AGE"], ["a" * 20, "on this machine", "3m"]
+    assert widths_of([heading, row], room=30) == [20, 15, 3]
+    assert widths_of([heading, ["a" * 20, "b" * 40, "3m"]], room=30) == [20, ELASTIC_LEAST, 3]
+    assert widths_of([heading, ["a" * 20, "b" * 40, "3m"]], room=60) == [20, 31, 3]
 
 
 class TestOutput:
