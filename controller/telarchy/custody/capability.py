@@ -25,6 +25,7 @@ from telarchy.custody.removals import Removals
 from telarchy.custody.restless import Restless
 from telarchy.custody.roots import Memory
 from telarchy.custody.rounds import advance, copied
+from telarchy.custody.selected import SelectedLately
 from telarchy.custody.status import Round
 from telarchy.custody.terms import patterns_of
 from telarchy.custody.transfer import Routing
@@ -88,6 +89,7 @@ class Custody:
         self._watched = WatchedTime(memory, clock)
         self._trash = TrashWatch(memory, clock, self._watched)
         self._counted = CountedTime(memory, self._watched)
+        self._selected = SelectedLately(memory, self._watched)
         self.observer = Observer(links, catalogue, memory, clock, lease, self._trash, self._save_now)
         self.bench = Workbench(
             links=links,
@@ -104,19 +106,20 @@ class Custody:
     # --- look ------------------------------------------------------------------------------------------------
 
     def configure(self, world: World) -> None:
-        """See Capability. Hosts come and go; what their volumes held stays on the record for a day."""
+        """See Capability. Hosts and floors come and go; what is known of their titles stays on the record for a day."""
         hosts = world.of(Host)
         fleets = world.of(Fleet)
         policy = fleets[0].spec if fleets else FleetSpec()
         self._fleet = fleets[0].metadata.name if fleets else DEFAULT_FLEET
         self.bench.hosts = {host.metadata.name: host for host in hosts}
         self.bench.policy = policy
+        sure = world.complete and not world.stalled
         self.observer.configure(
             ((host.metadata.name, root.name, root.path) for host in hosts for root in host.spec.media_roots),
-            patterns_of(world),
+            self._selected.with_those(patterns_of(world), sure=sure),
             policy.scan.every.seconds if policy.scan.every is not None else None,
         )
-        if world.complete and not world.stalled:
+        if sure:
             self._drop_undeclared()
 
     def section(self) -> CustodySeen:

@@ -294,11 +294,16 @@ def plan_sweeping(
 
 
 def _stands_well(titles: Iterable[str], census: Census) -> bool:
-    """Whether every title stands without what lies in the trash: met by copies that are live now, all of them seen."""
+    """Whether every title stands without what lies in the trash: met by copies that are live now, all of them seen. One
+    that no floor selects stays as it is."""
     for title in titles:
         number = census.catalogue.names.find(title)
+        if number is None or not any(
+            number < len(count.member) and count.member[number] for count in census.floors
+        ):
+            return False
         for count, (_, pairs) in zip(census.floors, census.inputs, strict=True):
-            if number is None or number >= len(count.member) or not count.member[number]:
+            if number >= len(count.member) or not count.member[number]:
                 continue
             view = view_of(census.catalogue, number, dict(pairs))
             weighed = weigh(view, count.terms)
