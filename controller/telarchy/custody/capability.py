@@ -265,5 +265,6 @@ class Custody:
             elif now - since > UNDECLARED_SECONDS:
                 self.bench.catalogue.drop_volume(key)
                 self._memory.forget(note)
+                self._memory.forget(f"custody/scan/{key}")
                 self._trash.forget(key)
                 self._unsaved = True

@@ -246,8 +246,12 @@ class Catalogue:
             self._reshape()
 
     def rename_volume(self, old: str, new: str) -> None:
-        """A root got its sentinel: what was seen under its provisional key belongs to the id from now on."""
+        """A root got its sentinel: what was seen under its provisional key belongs to the id from now on, unless the
+        id has a record of its own."""
         if old == new or old not in self.holdings:
+            return
+        if new in self.holdings:
+            self.drop_volume(old)
             return
         self.holdings[new] = self.holdings.pop(old)
         self.manifests.rename(old, new)

@@ -18,7 +18,7 @@ from telarchy.custody.evidence import VolumeSeen
 from telarchy.custody.lease import LEASE_SECONDS, RENEW_SECONDS, WriterLease
 from telarchy.custody.looking import RootLook
 from telarchy.custody.roots import SCANNABLE, Memory, RootState, ask, face_of, jobs_on, shape_of
-from telarchy.custody.scan import look_again, next_scan_after, scan
+from telarchy.custody.scan import ScanMemo, look_again, next_scan_after, scan
 from telarchy.custody.survey import Place
 from telarchy.custody.titles import TitlePatterns
 from telarchy.custody.trash import TrashWatch
@@ -375,7 +375,11 @@ class Observer:
                 state.due = 0.0
                 self._poke(self._scan_soon, state.host)
             if standing.id and not state.known and standing.state in SCANNABLE:
+                # It came with the disk: what was seen here before lay in the folder under it.
+                self._catalogue.drop_volume(state.provisional)
                 self._know(state, standing.id)
+                state.scanned_now, state.due = False, 0.0
+                self._poke(self._scan_soon, state.host)
         before, self.volumes = self.volumes, {}
         for key in sorted(self._roots):
             seen = self._roots[key].seen()
@@ -398,6 +402,9 @@ class Observer:
             self._catalogue.rename_volume(state.provisional, volume_id)
             state.known = volume_id
             state.recall_scan(self._memory)
+            state.memo = ScanMemo(
+                mounts=state.memo.mounts
+            )  # which is about another record than this one, perhaps
             if not self._read_only:
                 state.remember_id(self._memory)
 

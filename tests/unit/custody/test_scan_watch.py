@@ -399,6 +399,32 @@ class DeadLinks:
         return await self.inner.link(name)
 
 
+async def test_a_disk_that_is_mounted_after_its_host_was_renamed_is_what_it_was(tmp_path: Path) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "ab")
+    for volume in fleet.volumes.values():
+        volume.write("films/One/x")
+    await fleet.look()
+    for letter in "ab":
+        await fleet.act(fleet.verify("films/One", letter))
+    await fleet.look()
+    disk = fleet.volumes["c"] = fleet.volumes.pop("a")
+    disk.path.rename(tmp_path / "unplugged")
+    disk.write("films/Two/x")
+    fleet.custody = fleet.controller()
+    await fleet.look()
+    assert set(fleet.custody.section().volumes) == {"c/main", "b" * 32}
+    shutil.rmtree(disk.path)
+    (tmp_path / "unplugged").rename(disk.path)
+    await fleet.custody.observer._look("c")
+    assert fleet.custody.section().volumes[disk.id].scanned is None, "until it was scanned, nothing is sure"
+    await fleet.look()
+    assert set(fleet.custody.section().volumes) == {disk.id, "b" * 32} == set(fleet.catalogue.holdings)
+    [one] = fleet.catalogue.manifest(disk.id, "films/One")
+    assert one.sha256, "it was lying there all the time"
+    assert not fleet.catalogue.manifest(disk.id, "films/Two"), "which lay under it"
+    await fleet.custody.close()
+
+
 async def test_a_dead_host_delays_nobody_and_keeps_its_titles(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path / "fleet", "abc")
     fleet.volumes["a"].write(f"{TITLE}/e1")
