@@ -186,6 +186,8 @@ class Choosing:
                 self.terms.hosts[one.standing.host],
                 name,
                 self.seen.attempts,
+                unasked=max(1, self.terms.fleet.brakes.max_change_titles),
+                approved=self.seen.approved,
             )
         }
 
