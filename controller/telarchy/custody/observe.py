@@ -330,6 +330,11 @@ class Observer:
                 state.remark = f"the last scan failed: {failure}"
                 self._poke(self._look_soon, state.host)
                 return False
+            if key != (state.standing.id or state.provisional):
+                # It got a sentinel meanwhile, or another disk came: what was listed goes by a name that nobody has.
+                if key == state.provisional:
+                    self._catalogue.drop_volume(key)
+                return False
             self._scanner[key] = state.key
             first = not state.scanned_now
             state.memo, state.remark = done.memo, done.message

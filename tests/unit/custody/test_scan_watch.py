@@ -297,6 +297,30 @@ async def test_what_went_while_the_host_was_listing_is_gone(
     await fleet.custody.close()
 
 
+async def test_a_root_that_was_adopted_while_it_was_listed_is_scanned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = LocalFleet(tmp_path / "fleet", "a", sentinels=False)
+    fleet.volumes["a"].write("films/One/x")
+    listed = shell.run
+
+    async def slow(link: Link, names: Sequence[str], *args: Any, **words: Any) -> Completed:
+        answer = await listed(link, names, *args, **words)
+        if names[-1] == "scan":
+            monkeypatch.undo()
+            await fleet.act(fleet.adopt("a"))
+        return answer
+
+    monkeypatch.setattr(shell, "run", slow)
+    await fleet.look()
+    [seen] = fleet.custody.section().volumes.values()
+    assert seen.id and seen.scanned is None, "what was listed has no name any more"
+    await fleet.look()
+    assert list(fleet.catalogue.holdings) == [seen.id]
+    assert fleet.catalogue.manifest(seen.id, "films/One")
+    await fleet.custody.close()
+
+
 async def test_planning_leaves_no_trace(tmp_path: Path) -> None:
     fleet = LocalFleet(tmp_path / "fleet")
     fleet.volumes["a"].write(f"{TITLE}/e1")
