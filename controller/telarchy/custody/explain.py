@@ -57,7 +57,9 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
     standings = dict(done.census.inputs[0][1]) if done.census.inputs else {}
     view = view_of(catalogue, title, standings)
     name = catalogue.names.name(title)
-    size = f"{format_bytes(view.bytes)} in {plural(view.files, 'file')}"
+    size = (
+        f"{format_bytes(view.bytes)} in {plural(view.files, 'file')}" if view.holders else "no copy is known"
+    )
     yield f"{printable(name)}: {'its copies differ' if view.conflict else size}"
     step = next((one for one in done.steps if getattr(one.action, "title", None) == name), None)
     found = False
@@ -68,6 +70,9 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
         terms = count.terms
         view = view_of(catalogue, title, dict(done.census.inputs[index][1]))
         state = TitleState.COPYING if (index, title) in done.copies.copying else weigh(view, terms).state
+        unlooked = state is TitleState.UNRECOVERABLE and bool(done.blocked_by)
+        if unlooked:  # it may lie where nobody has looked yet
+            state = TitleState.UNKNOWN
         asked = plural(terms.copies, "copy", "copies")
         yield f"{terms.ref} asks for {asked}, {terms.always_on} always on: {COUNTED[state]}"
         for holder in view.holders:
@@ -78,6 +83,12 @@ def _title(done: Deliberation, name: str, now: float) -> Iterator[str]:
         reason = ""
         if state is not TitleState.MET:
             reason, message, at = explain_title(done, index, title, step)
+            if unlooked:
+                reason, message, at = (
+                    "Observing",
+                    f"waiting for a first look at {listing(done.blocked_by)}",
+                    None,
+                )
             when = f"; next attempt {rfc3339(at)} (in {format_span(at - now)})" if at is not None else ""
             yield f"  {reason}: {message}{when}"
         if done.upkeep.frozen.get(title):

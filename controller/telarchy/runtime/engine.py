@@ -134,10 +134,21 @@ class Engine:
             seen = self.reconciler.observation()
         return self._rooms.why(topic, name, self.reconciler.world, seen, now)
 
-    def keep_evidence(self) -> None:
-        """Keep what was seen, for questions while no controller runs."""
-        if not self.store.read_only:
-            self.store.memory.put(EVIDENCE, to_memory(self.reconciler.observation()))
+    def keep_evidence(self, *, save: bool = True) -> bool:
+        """Keep what was seen, for questions while no controller runs. Not without the catalogue: a volume of which
+        nothing is listed there is an empty one, and what lies on it would be told as gone.
+
+        save:  write the catalogue for it. False: keep nothing until it is written; whether it was
+        Raises StoreError.
+        """
+        if self.store.read_only:
+            return False
+        if self._rooms.behind():
+            if not save:
+                return False
+            self._rooms.save()
+        self.store.memory.put(EVIDENCE, to_memory(self.reconciler.observation()))
+        return True
 
     def nudge(self) -> None:
         """Something was applied or approved."""

@@ -46,6 +46,8 @@ class Rooms:
 
     looked:  when each host's evidence was last brought up to date, seconds since the epoch
     recall:  the observation that was kept by an earlier controller, from what the store holds of it
+    behind:  whether more was seen than what was seen in detail, the catalogue, has on the disk
+    save:    brings that up to date. Raises StoreError
     close:   lets go of the links, after the rooms are closed
     lost:    what could not be read of what was remembered, in plain words; "" when nothing
     """
@@ -55,6 +57,8 @@ class Rooms:
     why: Why
     looked: Callable[[], Mapping[str, float]] = dict
     recall: Callable[[Mapping[str, Any], frozenset[str]], Observation] = lambda kept, approved: Observation()
+    behind: Callable[[], bool] = lambda: False
+    save: Callable[[], None] = lambda: None
     close: Callable[[], Awaitable[None]] = _nothing
     lost: str = ""
 
@@ -102,6 +106,8 @@ def furnish(
         hosts=hosts,
         why=why,
         looked=custody.observer.looked,
+        behind=lambda: kept.is_behind(catalogue),
+        save=lambda: kept.save(catalogue),
         close=pool.close,
         recall=lambda known, approved: from_memory(known, catalogue, approved),
         lost=kept.lost,

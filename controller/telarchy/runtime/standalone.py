@@ -37,6 +37,7 @@ from telarchy.web.metrics import FleetFigures
 
 HEARTBEAT_SECONDS = 15.0
 STATE_SECONDS = 5.0  # between looks at whether the state folder is still there
+EVIDENCE_SECONDS = 15.0  # without what was seen on the disk, while more is seen all the time
 SNAPSHOT_PAUSE_SECONDS = 2.0  # the last round reaches the store at most this often
 CONTROLLER = "controller"  # memory key: pid, since when, and when it was last alive
 
@@ -120,7 +121,7 @@ async def controller(options: RunOptions, *, rooms: Rooms | None = None) -> Asyn
             await web.stop()
             await control.stop()
             await engine.close()
-            with suppress(sqlite3.OperationalError):
+            with suppress(sqlite3.OperationalError, StoreError):
                 store.memory.put(SNAPSHOT, engine.snapshot())
                 store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": time.time()})
                 engine.keep_evidence()
@@ -214,15 +215,19 @@ async def _until_settled(engine: Engine, limit: float) -> Ended:
 async def _keep(engine: Engine, since: float) -> None:
     """Keep in the store what `get`, `plan` and `why` need when nobody runs, and how old it is."""
     store = engine.store
-    kept_round, beat = -1, 0.0
+    kept_round, kept_evidence, beat, looked = -1, -1, 0.0, time.monotonic()
     while True:
         now = time.time()
         # a disk that takes no writes is told by the journal; here it only means to try again
-        with suppress(sqlite3.OperationalError):
-            if engine.reconciler.rounds != kept_round:
+        with suppress(sqlite3.OperationalError, StoreError):
+            rounds = engine.reconciler.rounds
+            # the catalogue is written often enough by itself, but where it never rests
+            urgent = time.monotonic() - looked > EVIDENCE_SECONDS
+            if rounds != kept_evidence and engine.keep_evidence(save=urgent):
+                kept_evidence, looked = rounds, time.monotonic()
+            if rounds != kept_round:
                 store.memory.put(SNAPSHOT, engine.snapshot(), now)
-                engine.keep_evidence()
-                kept_round, beat = engine.reconciler.rounds, 0.0
+                kept_round, beat = rounds, 0.0
             if now - beat >= HEARTBEAT_SECONDS:
                 store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)
                 beat = now

@@ -114,6 +114,10 @@ class CatalogueFile:
             irregular=json.loads(meta["irregular"]) if "irregular" in meta else None,
         )
 
+    def is_behind(self, catalogue: Catalogue) -> bool:
+        """Whether volumes or titles are known that are not written here yet."""
+        return bool(catalogue.unsaved) or catalogue.names.dirty_from < len(catalogue.names)
+
     def save(self, catalogue: Catalogue) -> None:
         """Write what changed since the last save, in one transaction. Raises StoreError: then nothing was, and the
         next save writes it all."""

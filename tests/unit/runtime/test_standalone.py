@@ -12,7 +12,9 @@ import pytest
 from telarchy.cli.client import SocketClient, StoreClient, connect
 from telarchy.errors import StoreError, TelarchyError
 from telarchy.runtime import standalone
+from telarchy.runtime.evidence import EVIDENCE
 from telarchy.runtime.standalone import Ended, RunOptions, controller, run
+from telarchy.store import Store
 from tests.unit.runtime.toyroom import Toys
 
 HOSTS = """\
@@ -148,6 +150,25 @@ async def test_a_run_ends_with_its_terminal_but_not_under_nohup(
         assert signal.getsignal(signal.SIGHUP) is begun_with
     finally:
         signal.signal(signal.SIGHUP, former)
+
+
+async def test_no_evidence_is_kept_of_what_is_not_listed_yet(tmp_path, folder):
+    asked, toys, behind, saves = options(tmp_path, folder), Toys(), [True], []
+
+    def save():
+        saves.append(1)
+        behind[0] = False
+
+    rooms = replace(toys.rooms(), behind=lambda: behind[0], save=save)
+    async with controller(asked, rooms=rooms) as running:
+        task = asyncio.create_task(run(running, asked))
+        await until(lambda: running.store.memory.get("controller"))
+        assert running.store.memory.get(EVIDENCE) is None and not saves
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert saves == [1]
+    store = Store.open(asked.state, read_only=True)
+    assert store.memory.get(EVIDENCE) is not None
 
 
 @pytest.fixture
