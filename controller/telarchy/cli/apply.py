@@ -76,12 +76,12 @@ def delete(words: tuple[str, ...], filenames: tuple[str, ...], namespace: str, s
 
 def _read(filenames: tuple[str, ...]) -> list[Resource]:
     """The resources of these files. Raises ConfigError with every error; warnings go to stderr."""
-    loaded = Loaded()
+    loaded, known = Loaded(), set[str]()
     for name in filenames:
         if name == "-":
             loaded.add(load_text(sys.stdin.buffer.read(), "-"))
         else:
-            loaded.add(load_paths([name]))
+            loaded.add(load_paths([name], known=known))
     problems = loaded.problems + [one for one in references.check(loaded) if one.severity == "error"]
     if errors := [one for one in problems if one.severity == "error"]:
         raise ConfigError(errors)

@@ -12,6 +12,7 @@ import click
 
 from telarchy.cli import address, exits, options
 from telarchy.cli.bugs import run_quietly
+from telarchy.resources.meta import ALL_NAMESPACES
 
 
 @click.command(short_help="Show what `run` would do, and touch nothing.")
@@ -75,7 +76,14 @@ def _current(state: Path, live: bool) -> tuple[dict[str, Any] | None, list[str]]
     faults = list(known.get("problems", [])) if not known.get("sound", True) else []
     if not known.get("healthy", True):
         faults.append(f"telarchy: {known['message']}")
-    return client.ask("plan", **({"live": True} if live and address.chosen is not None else {})), faults
+    shown = client.ask("plan", **({"live": True} if live and address.chosen is not None else {}))
+    bare = address.chosen is None and shown is not None and not shown["hosts"] and not shown["floors"]
+    if shown is not None and bare and not client.ask("resources", namespace=ALL_NAMESPACES):
+        from telarchy.runtime.revision import NOTHING_APPLIED, NOTHING_DECLARED
+
+        shown["unknown"] = True
+        faults = faults or [f"telarchy: {NOTHING_DECLARED if known.get('name') else NOTHING_APPLIED}"]
+    return shown, faults
 
 
 async def _think(

@@ -27,7 +27,7 @@ def validate(paths: tuple[str, ...], strict: bool, output: str) -> int:
     from telarchy.resources import references
     from telarchy.resources.loader import Loaded, load_paths, load_text
 
-    loaded = Loaded()
+    loaded, known = Loaded(), set[str]()  # a folder, and a file in it: both may be named
     if not paths and address.chosen is not None:
         from telarchy.cli.cluster import ClusterClient
 
@@ -38,7 +38,7 @@ def validate(paths: tuple[str, ...], strict: bool, output: str) -> int:
         if path == "-":
             loaded.add(load_text(sys.stdin.buffer.read(), "-"))
         else:
-            loaded.add(load_paths([path]))
+            loaded.add(load_paths([path], known=known))
     problems = loaded.problems + references.check(loaded, datetime.now(UTC))
     if text := render(problems, output):
         click.echo(text)

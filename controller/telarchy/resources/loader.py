@@ -7,6 +7,7 @@ manifest is ignored: desired state is all a person declares, and `kubectl get -o
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,10 +88,12 @@ class Loaded:
         self.torn = self.torn or other.torn
 
 
-def load_paths(paths: Iterable[str | FilePath]) -> Loaded:
+def load_paths(paths: Iterable[str | FilePath], *, known: set[str] | None = None) -> Loaded:
     """Read files and folders. A folder is walked for YAML and JSON files; hidden ones are passed over.
 
     Problems name files as the caller spelt them. What cannot be read is a problem, never an exception.
+
+    known:  files that were read already, by their real paths, and are not read again; those read now are added
     """
     loaded = Loaded()
     for given in paths:
@@ -100,12 +103,14 @@ def load_paths(paths: Iterable[str | FilePath]) -> Loaded:
             loaded.problems.append(Problem("the name of the file or folder is empty", rule="unreadable"))
             continue
         if not is_folder(path):
-            loaded.add(_load_file(path, named=True))
+            if _is_news(path, known):
+                loaded.add(_load_file(path, named=True))
             continue
         found, told = False, len(loaded.problems)
         for file in _manifest_files(path, loaded):
             found = True
-            loaded.add(_load_file(file, named=False))
+            if _is_news(file, known):
+                loaded.add(_load_file(file, named=False))
         if not found and len(loaded.problems) == told:
             message = f"no manifests here (no {', '.join('*' + suffix for suffix in SUFFIXES)} file)"
             loaded.problems.append(Problem(message, str(given), severity="warning", rule="nothing-found"))
@@ -191,6 +196,17 @@ def _manifest_files(folder: FilePath, loaded: Loaded) -> Iterator[FilePath]:
                 # whatever it is, manifests may be in it: what cannot be seen is not absent
                 loaded.problems.append(Problem(_unreadable(error), str(entry), rule="unreadable"))
         waiting += reversed(folders)
+
+
+def _is_news(path: FilePath, known: set[str] | None) -> bool:
+    """Whether this file was not read before, by this or another name."""
+    if known is None:
+        return True
+    real = os.path.realpath(path)
+    if real in known:
+        return False
+    known.add(real)
+    return True
 
 
 def is_folder(path: FilePath) -> bool:

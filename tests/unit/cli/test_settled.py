@@ -68,6 +68,17 @@ class TestSourceAway:
 
 
 class TestNothingDeclared:
+    async def test_nor_does_a_controller_say_so_that_was_given_none(self, telarchy, tmp_path, toys):
+        asked = RunOptions(state=tmp_path / "state")
+        async with controller(asked, rooms=toys.rooms()) as running:
+            keeping = asyncio.create_task(run(running, asked))
+            await running.engine.declared.wait()
+            ended = await asyncio.to_thread(telarchy, "plan")
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+        assert ended.code == 1 and "telarchy: nothing is declared" in ended.err
+        assert "as declared" not in ended.out
+
     def test_an_empty_store_is_no_fleet_as_declared(self, telarchy, tmp_path):
         for words in (("plan",), ("run", "--until-settled", "--timeout", "5s")):
             ended = telarchy(*words)

@@ -119,6 +119,17 @@ class TestValidate:
         assert "alwaysOn" in first
         assert second.startswith(f"{fleet}/fleet.yaml:23:11: ")
 
+    def test_a_file_that_is_named_twice_is_read_once(self, telarchy, fleet):
+        (fleet.parent / "link").symlink_to(fleet)
+        for words in (("validate",), ("apply", "--dry-run", "-f")):
+            again = [
+                one for path in (fleet / "fleet.yaml", fleet.parent / "link") for one in (*words[2:], path)
+            ]
+            ended = telarchy(*words, fleet, *again)
+            assert ended.code == 0, ended.err
+        (fleet / "more.yaml").write_text(MANIFESTS)
+        assert "declared twice" in telarchy("validate", fleet).out
+
     def test_standard_input(self, telarchy):
         assert telarchy("validate", "-", stdin=BROKEN).out.startswith("-:6:3: ")
 
