@@ -21,13 +21,25 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 10.0  # between two lines about running transfers, where there is no live view
 PAUSE_SECONDS = 0.25  # changes within this time are told together
+LEAST_POLL_SECONDS = 0.1
+
+
+def _with_pauses(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if value < LEAST_POLL_SECONDS:
+        raise click.BadParameter("a repository is not asked without a pause; write 30s", ctx, param)
+    return value
 
 
 @click.command(short_help="Keep the fleet as declared.")
 @options.source
 @options.verify_signatures
 @click.option(
-    "--poll", type=options.SPAN, default="60s", show_default=True, help="How often a repository is asked."
+    "--poll",
+    type=options.SPAN,
+    default="60s",
+    show_default=True,
+    callback=_with_pauses,
+    help="How often a repository is asked.",
 )
 @click.option("--until-settled", is_flag=True, help="End when everything declared is so.")
 @click.option(

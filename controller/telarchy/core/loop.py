@@ -10,7 +10,7 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from telarchy.core.capability import Capability
@@ -80,7 +80,7 @@ class Reconciler:
         self._dirty = asyncio.Event()
         self._news = False  # something changed since the last round; `_dirty` is clear while it is debounced
         self._observers: list[Callable[[], None]] = []
-        self._broken: set[str] = set()
+        self._broken: dict[str, str] = {}  # rooms that cannot think, and why
         self.executor = Executor(self.capabilities, self.clock, _Told(self, journal), self.wake)
         self.executor.on_progress = self._notify
 
@@ -213,15 +213,18 @@ class Reconciler:
             try:
                 plans.append(capability.plan(self.world, seen, now))
                 thought.add(name)
-                self._broken.discard(name)
+                self._broken.pop(name, None)
             except Exception as bug:  # noqa: BLE001 - isolated and told; the room keeps its running actions
                 self._at_fault(name, bug)
-        return merge(plans), frozenset(thought)
+        made = merge(plans)
+        # Of what such a room has in its care nothing is known to be as declared.
+        faults = tuple(self._broken[name] for name in self.capabilities if name in self._broken)
+        return replace(made, unsettled=(*made.unsettled, *faults)), frozenset(thought)
 
     def _at_fault(self, name: str, bug: Exception) -> None:
         """Told once, until the room thinks again."""
         if name not in self._broken:
-            self._broken.add(name)
+            self._broken[name] = f"{name} cannot plan ({type(bug).__name__}: {bug})"
             self._crashed(name, bug, "plan")
 
     def round(self) -> None:
@@ -242,7 +245,7 @@ class Reconciler:
             try:
                 if name in thought and capability.planned(self.plan):
                     self.wake()
-                self._broken.discard(f"{name}'s memory")
+                self._broken.pop(f"{name}'s memory", None)
             except Exception as bug:  # noqa: BLE001 - isolated and told
                 self._at_fault(f"{name}'s memory", bug)
         self.tally.round_took(time.perf_counter() - began)

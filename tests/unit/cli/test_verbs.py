@@ -335,6 +335,10 @@ class TestRun:
         assert "settled: everything is as declared (floor 'films' 4/4 met)" in ended.out
         assert "custodyfloor/films" in ended.out
 
+    def test_a_repository_is_not_asked_without_a_pause(self, telarchy, fleet):
+        ended = telarchy("run", "--source", fleet, "--until-settled", "--poll", "0")
+        assert ended.code == 64 and "without a pause" in ended.err
+
     def test_a_source_that_is_away_is_named_once(self, telarchy, tmp_path):
         away = tmp_path / "none"
         ended = telarchy("run", "--source", away, "--until-settled", "--timeout", "0.5s", "--plain")

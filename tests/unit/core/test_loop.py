@@ -205,6 +205,25 @@ async def test_a_room_without_eyes_is_left_out() -> None:
     assert (sick.plans, well.plans, journal.crashes) == (0, 2, ["wood"])
 
 
+async def test_of_what_a_room_with_a_fault_has_in_its_care_nobody_says_that_it_is_as_declared() -> None:
+    sick, well = Room("wood"), Room("stone")
+    loop, _ = loop_of(sick, well)
+    await turn(loop)
+    assert loop.plan.settled
+
+    def fault() -> None:
+        raise RuntimeError("no wood")
+
+    for _ in range(2):
+        sick.think = fault
+        await turn(loop)
+        assert not loop.plan.settled and not loop.settled
+        assert loop.plan.unsettled == ("wood cannot plan (RuntimeError: no wood)",)
+        sick.think = lambda: None
+        await turn(loop)
+        assert loop.plan.settled
+
+
 async def test_a_watch_that_fails_is_told_and_the_loop_goes_on() -> None:
     class Blind(Room):
         async def watch(self, wake: Callable[[], None]) -> None:
