@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -230,31 +232,67 @@ async def test_who_syncs_beside_a_copy_and_is_told_of_a_failure_speaks_for_both(
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything() and leftovers(fleet) == []
 
 
-@pytest.mark.parametrize("boot", ["this", "before", "nothing"])
+def sync_mark(fleet: LocalFleet, pid: int, *, born: str = "", boot: str = "", action: str = "0011") -> Path:
+    """What stage.sh leaves while it syncs."""
+    folder = fleet.volumes["b"].own / "staging"
+    folder.mkdir(exist_ok=True)
+    born = born or Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[19]
+    boot = boot or Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    mark = folder / f".{action}.2.sync"
+    mark.write_text(f"{pid} {born}/{boot}\n")
+    return mark
+
+
+@pytest.mark.parametrize("who", ["gone", "another", "earlier boot", "empty"])
 async def test_of_who_was_killed_while_it_synced_nothing_is_known(
-    fleet: LocalFleet, syncing: Path, boot: str
+    fleet: LocalFleet, syncing: Path, who: str
 ) -> None:
     """Of this boot: memory still shows what the disk may have refused. Of the one before: what is there is on disk."""
     await twenty(fleet)
-    (fleet.volumes["b"].own / "staging").mkdir(exist_ok=True)
-    mark = fleet.volumes["b"].own / "staging" / ".0011.2.sync"
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    this = Path("/proc/sys/kernel/random/boot_id").read_text()
-    mark.write_text({"this": f"{gone.pid} {this}", "before": f"{os.getpid()} another\n", "nothing": ""}[boot])
-    if boot == "this":
+    if who == "gone":
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        mark = sync_mark(fleet, ended.pid, born="77")
+    else:  # its number is a living process's by now
+        mark = sync_mark(fleet, os.getpid(), born="77", boot="" if who == "another" else "an earlier one")
+    if who == "empty":
+        mark.write_text("")
+    if who in ("gone", "another"):
         assert await failure(fleet) == "ActionFailed"
         assert fleet.volumes["b"].everything() == {} and staged(fleet) == 0
     await fleet.act(fleet.copy(TITLE))
     assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything()
-    assert mark.exists() is (boot == "nothing")
+    assert mark.exists() is (who == "empty")
+
+
+async def test_a_copy_that_was_killed_while_it_synced_begins_anew(
+    fleet: LocalFleet, noted: Path, syncing: Path
+) -> None:
+    slow(fleet, 20_000)
+    await twenty(fleet)
+    action = fleet.copy(TITLE).id
+    (syncing / "slow").touch()
+    copying = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
+    marks = fleet.volumes["b"].own / "staging"
+    await until(lambda: bool(list(marks.glob(f".{action}.*.sync"))) and staged(fleet) > 1000)
+    for pid in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"TELARCHY_JOB={action}".encode() in pid.read_bytes().split(b"\0"):
+                os.kill(int(pid.parent.name), signal.SIGKILL)
+    with pytest.raises(ActionFailed):
+        await copying
+    (syncing / "slow").unlink()
+    slow(fleet, 100_000_000)
+    with next(path for path in (marks / action).rglob("e*") if path.stat().st_size).open("rb") as before:
+        await fleet.act(fleet.copy(TITLE))
+        now = {path.stat().st_ino for path in (fleet.volumes["b"].path / TITLE).iterdir()}
+        assert os.fstat(before.fileno()).st_ino not in now
+    assert fleet.volumes["b"].everything() == fleet.volumes["a"].everything() and leftovers(fleet) == []
 
 
 async def test_a_copy_waits_for_who_syncs_beside_it(fleet: LocalFleet, syncing: Path) -> None:
     await twenty(fleet)
-    (fleet.volumes["b"].own / "staging").mkdir(exist_ok=True)
-    mark = fleet.volumes["b"].own / "staging" / ".0011.2.sync"
-    mark.write_text(f"{os.getpid()} {Path('/proc/sys/kernel/random/boot_id').read_text()}")
+    mark = sync_mark(fleet, os.getpid())
     copying = asyncio.create_task(fleet.act(fleet.copy(TITLE)))
     await until(lambda: staged(fleet) > 0)
     await asyncio.sleep(1)

@@ -9,6 +9,15 @@ stage() {
     staged=$1/.telarchy/staging/$6
     again=
     present=0
+    # What it was told when it was killed as it synced, nobody knows.
+    for mark in "$1/.telarchy/staging/.$6.1.sync" "$1/.telarchy/staging/.$6.2.sync"; do
+        [ -e "$mark" ] || continue
+        of=''
+        { read -r _ of; } 2>/dev/null <"$mark"
+        this_boot
+        [ "${of#*/}" != "$boot" ] || doubt_staged "$1"
+        rm -f -- "$mark"
+    done
     # Given up, and whoever did had no time to say so, or not the right to what is another's.
     [ -e "$staged.begun" ] || rm -rf -- "$staged"
     if [ -d "$staged" ]; then
@@ -37,23 +46,41 @@ stage() {
     [ -e "$staged.begun" ] || : >"$staged.begun"
 }
 
-# mark_sync FILE: shows that this process syncs.
-mark_sync() {
-    boot=
-    { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null
-    { printf '%s %s\n' $$ "$boot" >"$1"; } 2>/dev/null || rm -f -- "$1"
+this_boot() {
+    boot=''
+    { read -r boot </proc/sys/kernel/random/boot_id; } 2>/dev/null || :
 }
 
-# synced_once ROOT STAGED FILE: all of the file system reaches the disk, FILE being the mark of it meanwhile. It stays
-# where that fails and a disk that keeps nothing takes no word of it either.
+# born PID: sets BORN to when it started, in the system's own words; "" when there is none, or nobody can say.
+born() {
+    BORN=''
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    # Behind the name, which stands in parentheses, field 22 is the 20th word. A zombie is none.
+    # shellcheck disable=SC2086
+    set -- ${stat##*") "}
+    case $1 in Z | X) return 0 ;; esac
+    shift 19 && BORN=$1
+}
+
+# synced_once ROOT STAGED FILE: all of the file system reaches the disk, FILE being the mark of it meanwhile: `PID
+# BORN/BOOT`. It stays where that fails and a disk that keeps nothing takes no word of it either. Who ends the job
+# waits for this: killed, nobody would know what it was told.
 synced_once() {
-    mark_sync "$3"
+    trap '' TERM
+    this_boot
+    born $$
+    { printf '%s %s/%s\n' $$ "$BORN" "$boot" >"$3"; } 2>/dev/null || rm -f -- "$3"
     flush -f -- "$2"
     taken=$?
-    [ "$taken" -eq 0 ] || doubt_staged "$1" || return 1
-    rm -f -- "$3"
+    if [ "$taken" -eq 0 ] || doubt_staged "$1"; then
+        rm -f -- "$3"
+    fi
+    trap - TERM
     return "$taken"
 }
+
+# still PID: where nobody can say when a process was born, an id may be another's after a while.
+still() { kill -0 "$1" 2>/dev/null && [ "$looks" -lt 30000 ]; }
 
 # heed_others STAGED: wait for who syncs beside us. Fails where one was killed at it, and what it was told is lost.
 heed_others() {
@@ -69,13 +96,17 @@ heed_others() {
             looks=$((looks + 1))
             if [ -z "$pid" ]; then
                 [ "$looks" -lt 50 ] || break # nothing could be written into it
-            elif [ "$of" != "$boot" ]; then
+            elif [ "${of#*/}" != "$boot" ]; then
                 rm -f -- "$mark" # what memory showed then is gone
                 break
-            elif ! kill -0 "$pid" 2>/dev/null && [ -e "$mark" ]; then
-                rm -f -- "$mark"
-                lost=1
-                break
+            else
+                born "$pid"
+                if [ "$BORN" != "${of%%/*}" ] || { [ -z "$BORN" ] && ! still "$pid"; }; then
+                    [ -e "$mark" ] || break
+                    rm -f -- "$mark"
+                    lost=1
+                    break
+                fi
             fi
             sleep 0.02 2>/dev/null || sleep 1
         done
@@ -88,7 +119,11 @@ heed_others() {
 # then: it all comes again.
 synced() {
     synced_once "$1" "$2" "${2%/*}/.${2##*/}.2.sync" || untaken "$2"
-    heed_others "$2" || untaken "$2"
+    # Those beside us might not have found that mark any more.
+    if ! heed_others "$2"; then
+        doubt_staged "$1"
+        untaken "$2"
+    fi
     [ -e "$2.begun" ] || untaken "$2"
 }
 
