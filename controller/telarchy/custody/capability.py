@@ -89,6 +89,7 @@ class Custody:
         self._watched = WatchedTime(memory, clock)
         self._trash = TrashWatch(memory, clock, self._watched)
         self._counted = CountedTime(memory, self._watched)
+        self._sure = False  # whether all that is declared could be read
         self._selected = SelectedLately(memory, self._watched)
         self.observer = Observer(links, catalogue, memory, clock, lease, self._trash, self._save_now)
         self.bench = Workbench(
@@ -113,7 +114,7 @@ class Custody:
         self._fleet = fleets[0].metadata.name if fleets else DEFAULT_FLEET
         self.bench.hosts = {host.metadata.name: host for host in hosts}
         self.bench.policy = policy
-        sure = world.complete and not world.stalled
+        self._sure = sure = world.complete and not world.stalled
         self.observer.configure(
             ((host.metadata.name, root.name, root.path) for host in hosts for root in host.spec.media_roots),
             self._selected.with_those(patterns_of(world), sure=sure),
@@ -166,7 +167,7 @@ class Custody:
         """See Capability: floors' histories advance here, and nowhere in a plan that nobody carries out."""
         self._wanted = frozenset(step.action.id for step in plan.steps)
         self._floor_of = {step.action.id: step.ref.name for step in plan.steps if step.ref is not None}
-        if self._census.census is not None:
+        if self._sure and self._census.census is not None:
             self._counted.note(self._census.census.inputs)
         changed = False
         for ref, status in plan.statuses.items():

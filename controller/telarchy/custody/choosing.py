@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -77,7 +77,9 @@ class Choosing:
         inputs: list[FloorInput],
         now: float,
         not_now: str,
+        held: Collection[str],
     ) -> None:
+        self.held = held
         self.terms, self.seen, self.custody, self.census = terms, seen, custody, census
         self.ledger, self.inputs, self.now, self.not_now = ledger, inputs, now, not_now
         self.open_window, self.opens_at = in_window(terms.fleet.transfers.windows, now)
@@ -186,8 +188,7 @@ class Choosing:
                 self.terms.hosts[one.standing.host],
                 name,
                 self.seen.attempts,
-                unasked=max(1, self.terms.fleet.brakes.max_change_titles),
-                approved=self.seen.approved,
+                self.held,
             )
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from telarchy.core.observation import Observation
 from telarchy.core.plan import Decision
@@ -27,13 +27,15 @@ def plan_copies(
     *,
     horizon: int,
     not_now: str = "",
+    held: Collection[str] = (),
 ) -> CopyPlan:
-    """`not_now`: why no copy may start at present (brake, suspension, another controller); running ones go on."""
+    """`not_now`: why no copy may start at present (brake, suspension, another controller); running ones go on.
+    `held`: ids of actions that wait for a person."""
     plan = CopyPlan()
     inputs: list[FloorInput] = [
         (count, dict(standings)) for count, (_, standings) in zip(census.floors, census.inputs, strict=True)
     ]
-    context = Choosing(terms, seen, custody, census, ledger, inputs, now, not_now)
+    context = Choosing(terms, seen, custody, census, ledger, inputs, now, not_now, held)
     done = context.titles_in_flight()
     for title in sorted(done):  # they keep their slots, however long the queue
         context.plan_title(plan, title)

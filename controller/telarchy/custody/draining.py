@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,10 +36,7 @@ def drained(done: Deliberation, host: str) -> tuple[bool | None, str, str]:
     if dark or not done.terms.hosts[host].up:
         what = listing(sorted(dark)) if dark else "what is on it"
         return None, "NotSeen", f"{what} cannot be looked at now, so whether it can go cannot be told"
-    held = [
-        done.census.catalogue.holdings[key].title for key in volumes if key in done.census.catalogue.holdings
-    ]
-    here = np.unique(np.concatenate(held)) if held else np.zeros(0, np.int32)
+    here = np.flatnonzero(_titles_on(done, volumes))
     selected, lacking = np.zeros(len(here), bool), np.zeros(len(here), bool)
     for count in done.census.floors:
         member = count.member[here]
@@ -47,7 +45,7 @@ def drained(done: Deliberation, host: str) -> tuple[bool | None, str, str]:
     titles = plural(int(selected.sum()), "title")
     names = done.census.catalogue.names
     if not lacking.any():
-        unread = here[selected & ~np.isin(here, _read_elsewhere(done, host))]
+        unread = here[selected & ~_read_elsewhere(done, host)[here]]
         if len(unread):
             message = (
                 f"of {plural(len(unread), 'title')} no other copy that can be seen now was ever read: "
@@ -69,12 +67,20 @@ def drained(done: Deliberation, host: str) -> tuple[bool | None, str, str]:
     return False, "Draining", message
 
 
-def _read_elsewhere(done: Deliberation, host: str) -> npt.NDArray[np.int32]:
-    """Titles of which a good copy that was read lies on another host that is up and not to go."""
-    found = [np.zeros(0, np.int32)]
-    for key, volume in done.custody.volumes.items():
-        terms, held = done.terms.hosts.get(volume.host), done.census.catalogue.holdings.get(key)
-        stays = terms is not None and terms.up and not terms.draining and volume.host != host
-        if stays and held is not None and volume.state in _SEEN:
-            found.append(held.title[(held.verified > 0) & ((held.flags & DAMAGED) == 0)])
-    return np.concatenate(found)
+def _titles_on(done: Deliberation, volumes: Iterable[str], *, read: bool = False) -> npt.NDArray[np.bool_]:
+    """By title id, whether it is on one of these volumes; with `read`, whether a good copy that was read is. Ids are
+    marked and not sorted: with a million titles that takes a hundredth of the time."""
+    found = np.zeros(len(done.census.size), bool)
+    for key in volumes:
+        held = done.census.catalogue.holdings.get(key)
+        if held is not None:
+            good = (held.verified > 0) & ((held.flags & DAMAGED) == 0) if read else slice(None)
+            found[held.title[good]] = True
+    return found
+
+
+def _read_elsewhere(done: Deliberation, host: str) -> npt.NDArray[np.bool_]:
+    """By title id, whether a good copy that was read lies on another host that is up and not to go."""
+    hosts = {name for name, one in done.terms.hosts.items() if one.up and not one.draining and name != host}
+    seen = (key for key, one in done.custody.volumes.items() if one.host in hosts and one.state in _SEEN)
+    return _titles_on(done, seen, read=True)

@@ -49,21 +49,17 @@ def heals_in_place(
     host: HostTerms,
     title: str,
     attempts: Mapping[str, Attempt],
-    *,
-    unasked: int,
-    approved: Collection[str],
+    held: Collection[str],
 ) -> bool:
     """Whether a damaged copy will be whole again where it lies, so that no other place need be found for it.
 
     Not where the disk takes no writing, where the host receives nothing, where setting aside failed before, or where it
-    waits for a person since more than `unasked` titles were set aside there within the day: waiting would leave the
-    title short for as long as nobody mends the host.
+    waits for a person (`held`, ids of actions): waiting would leave the title short for as long as nobody mends the
+    host.
     """
     if not (damaged.live and damaged.standing.counts and host.receives and host.max_in > 0):
         return False
     if volume.state is not VolumeState.MOUNTED:
         return False
     quarantine = quarantine_of(view, damaged, volume, title)
-    if quarantine is None or gave_up(attempts.get(quarantine.id)):
-        return False
-    return volume.set_aside < unasked or quarantine.id in approved
+    return quarantine is not None and not gave_up(attempts.get(quarantine.id)) and quarantine.id not in held

@@ -5,7 +5,7 @@ The order of thought, once a round:
 1. read the terms (hosts, floors, brake) and weigh every volume: live, waiting, unknown, gone
 2. count every title under every floor (`census`)
 3. decide whether anything may be done at all: brake, suspension, another controller, not all seen yet
-4. copies, most urgent first; then quarantine, verification, trimming, sweeping
+4. quarantine; copies, most urgent first; then verification, trimming, sweeping
 5. say it: statuses, holds, the next moment at which time alone changes something
 """
 
@@ -97,8 +97,11 @@ def deliberate(
     upkeep.plan_adoptions(
         up, terms, seen, custody, now, custody.fenced or ("suspended" if terms.suspended else "")
     )
-    copies = plan_copies(terms, seen, custody, census, ledger, now, horizon=horizon, not_now=not_now)
     upkeep.plan_quarantines(up, terms, seen, custody, census, now, not_now)
+    held = frozenset(step.action.id for step in up.steps if step.decision is Decision.HOLD)
+    copies = plan_copies(
+        terms, seen, custody, census, ledger, now, horizon=horizon, not_now=not_now, held=held
+    )
     plan_trims(up, terms, seen, custody, census, ledger, now, not_now)
     looked = not custody.fenced and not unseen
     upkeep.plan_verifications(up, terms, seen, custody, census, ledger, now, start=looked)

@@ -212,7 +212,7 @@ async def quarantine(bench: Workbench, action: Quarantine, report: Report) -> No
         )
     for path in bad:
         # An empty file is what a crash leaves. One of another length somebody has put there: two versions, then.
-        if not recorded[path].damaged and recorded[path].size not in (0, sizes[path]):
+        if not recorded[path].damaged and recorded[path].size not in (0, sizes.get(path, 0)):
             raise ActionFailed(
                 f"{quoted(in_title(action.title, path))} on {place.host} became another file meanwhile",
                 reason="Changed",

@@ -235,6 +235,7 @@ def shape_of(seen: VolumeSeen) -> tuple[object, ...]:
         tuple((job.action, job.state) for job in seen.jobs),
         tuple(one.entry for one in seen.trash),
         seen.quarantined,
+        seen.set_aside,
         seen.mounts,
         seen.borrowed,
         seen.hidden,

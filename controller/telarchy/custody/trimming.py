@@ -190,8 +190,9 @@ def _trim_steps(
     if not victims:
         return [], "the floors need every copy of it"
     stale = [one for one in keepers.values() if abs(now - one.verified) > FRESH_SECONDS]
+    stale += [one for one in victims if not one.verified]
     if stale:
-        # A removal stands on copies that were read within the day; reading comes first.
+        # A removal stands on copies that were read within the day, and takes none that never was; reading comes first.
         return [_read_first(one, custody, ledger, seen, name, floor) for one in stale], ""
     return [_trim(one, custody, name, view, keepers, floor, copies, always_on) for one in victims], ""
 

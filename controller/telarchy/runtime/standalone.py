@@ -221,16 +221,18 @@ async def _keep(engine: Engine, since: float) -> None:
         # a disk that takes no writes is told by the journal; here it only means to try again
         with suppress(sqlite3.OperationalError, StoreError):
             rounds = engine.reconciler.rounds
-            # the catalogue is written often enough by itself, but where it never rests
-            urgent = time.monotonic() - looked > EVIDENCE_SECONDS
-            if rounds != kept_evidence and engine.keep_evidence(save=urgent):
-                kept_evidence, looked = rounds, time.monotonic()
             if rounds != kept_round:
                 store.memory.put(SNAPSHOT, engine.snapshot(), now)
                 kept_round, beat = rounds, 0.0
             if now - beat >= HEARTBEAT_SECONDS:
                 store.memory.put(CONTROLLER, {"pid": os.getpid(), "since": since, "seen": now}, now)
                 beat = now
+        with suppress(sqlite3.OperationalError, StoreError):
+            rounds = engine.reconciler.rounds
+            # the catalogue is written often enough by itself, but where it never rests
+            urgent = time.monotonic() - looked > EVIDENCE_SECONDS
+            if rounds != kept_evidence and engine.keep_evidence(save=urgent):
+                kept_evidence, looked = rounds, time.monotonic()
         await asyncio.sleep(SNAPSHOT_PAUSE_SECONDS)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from telarchy.core.clock import SteadyClock
+from telarchy.core.world import World
 from telarchy.custody.actions import Trim
 from telarchy.custody.counted import CountedTime
 from telarchy.custody.plan import deliberate
@@ -107,4 +108,12 @@ async def test_the_plan_of_a_controller_goes_by_it(tmp_path: Path) -> None:
     assert counted is not None
     [ages] = counted.values()
     assert len(ages) == 3 and max(ages.values()) < 60
+    # One that begins thinks before it has read what is declared, and forgets nothing by it.
+    before = local.memory.under("custody/counted/")
+    nothing = World(complete=False)
+    again = local.controller()
+    again.configure(nothing)
+    again.planned(again.plan(nothing, seen_by(local), time.time()))
+    assert local.memory.under("custody/counted/") == before != {}
+    await again.close()
     await local.custody.close()

@@ -351,6 +351,24 @@ def test_nothing_is_trimmed_while_a_holder_cannot_be_asked() -> None:
     assert plan(of).steps == ()
 
 
+def test_what_is_to_go_and_was_never_read_is_read_first_one_at_a_time_on_a_host() -> None:
+    of = seen(fleet(), host("a"), host("b"), host("c"), floor(copies=2, maxCopies=2))
+    for title in ("films/Alien", "films/Brazil"):
+        for age, name in enumerate("abc"):
+            of.put(
+                name,
+                title,
+                files(GIB, read_at=0 if name == "a" else NOW - 60),
+                at=NOW - (90 - age) * 86400,
+            )
+    assert [(step.action.verb, step.action.host, step.decision) for step in plan(of).steps] == [
+        ("Verify", "a", Decision.START),
+        ("Verify", "a", Decision.QUEUE),
+    ]
+    of.put("a", "films/Alien", files(GIB, read_at=NOW - 50), at=NOW - 90 * 86400)
+    assert "Trim" in [step.action.verb for step in plan(of).steps]
+
+
 def test_nothing_is_trimmed_that_would_count_on_a_suspended_host() -> None:
     for read_at in (
         NOW - 60,
@@ -389,6 +407,20 @@ def test_titles_that_fail_one_after_the_other_are_many_as_well() -> None:
     assert "20 did within the last day" in made.holds[0].reason
     of.approved.update(made.holds[0].action_ids)
     assert [step.decision for step in plan(of).steps] == [Decision.START]
+
+
+def test_titles_that_fail_at_once_are_copied_elsewhere_while_a_person_is_waited_for() -> None:
+    of = three()
+    for number in range(21):
+        title = f"tv/Show/S{number:02}"
+        for name in ("attic", "cellar"):
+            of.put(name, title, files(GIB, read_at=NOW - 99))
+        of.catalogue.record_digests(of.key("cellar"), title, {}, ["e01.mkv"], NOW)
+    made = plan(of)
+    assert sum(step.decision is Decision.HOLD for step in made.steps) == 21
+    assert sum(step.action.verb == "Copy" for step in made.steps) == 21
+    of.approved.update(made.holds[0].action_ids)
+    assert {step.action.verb for step in plan(of).steps} == {"Quarantine"}
 
 
 def test_the_only_copy_stays_though_it_is_damaged() -> None:
