@@ -116,6 +116,8 @@ class Terminal:
     def __init__(self, *command: str) -> None:
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
+            for one in (signal.SIGHUP, signal.SIGINT):  # which whoever began the tests may have had ignored
+                signal.signal(one, signal.SIG_DFL)
             os.execvp(command[0], command)
         fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.shown = b""
