@@ -24,8 +24,6 @@ from telarchy.resources.meta import Ref
 if TYPE_CHECKING:
     from telarchy.custody.plan import Deliberation
 
-MOST_HELD = 64
-MOST_TRANSFERS = 10
 
 COUNTED = {
     TitleState.MET: "met",
